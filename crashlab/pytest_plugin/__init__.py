@@ -1,0 +1,1 @@
+"""The pytest plugin; importing it loads nothing heavy."""

@@ -1,0 +1,1 @@
+"""The harness: puts the store under the lab."""
