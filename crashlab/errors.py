@@ -1,9 +1,10 @@
 """The one tree of errors crashlab raises on purpose.
 
-Anything else that escapes (a ``TypeError``, say) is a defect of crashlab itself. Every message says what happened,
-which value it was about, what was expected and what to do, on one line; the command line prints it and ends with the
-class's ``exit_code``. Exit codes, everywhere in crashlab: 0 GO or pass, 1 NO-GO or failures, 2 bad usage, configuration
-or input, 3 inconclusive (no judgement was possible; never a silent pass), 130 interrupted.
+Anything else that escapes (a ``TypeError``, say) is a defect of crashlab itself. Every message says what
+happened, which value it was about, what was expected and what to do, on one line; the command line prints
+it and ends with the class's ``exit_code``. Exit codes, everywhere in crashlab: 0 GO or pass, 1 NO-GO or
+failures, 2 bad usage, configuration or input, 3 inconclusive (no judgement was possible; never a silent
+pass), 130 interrupted.
 
 Standard library only: the pytest plugin loads this module in every test session.
 """
@@ -45,17 +46,18 @@ class TapUnavailableError(CrashlabError):
 
 
 class LimitError(CrashlabError):
-    """A limit (time, bytes, frames, children) was reached before there was an answer: inconclusive, exit 3."""
+    """A limit (time, bytes, frames, children) was reached before there was an answer: exit 3."""
 
 
 class LabError(CrashlabError):
-    """The lab itself failed (a lost child, its own full disk), which says nothing about the subject: exit 3."""
+    """The lab itself failed (a lost child, its own full disk); nothing is said about the subject: exit 3."""
 
 
 def did_you_mean(value: str, choices: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the closest of ``choices``, or ``""`` when none is close.
 
-    Made to be appended to a message: ``f"unknown fault {value!r}{did_you_mean(value, known)}"``. Case is ignored.
+    Ignores case. Made to be appended to a message:
+    ``f"unknown fault {value!r}{did_you_mean(value, known)}"``.
     """
     by_folded = {choice.casefold(): choice for choice in choices}
     close = get_close_matches(value.casefold(), by_folded, n=1, cutoff=0.6)
