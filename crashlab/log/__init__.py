@@ -1,0 +1,1 @@
+"""The one log: an mmapped append-only file per process that survives its writer."""

@@ -1,0 +1,50 @@
+"""The log's bytes.
+
+A log is a row of segment files `NAME.0000`, `NAME.0001`, … Each begins with a 64-byte header: magic,
+format version, process index, pid, segment number, and at offset 32 the count of bytes in use, which is
+stored last and in one aligned 8-byte move, so that a reader after a SIGKILL sees whole records only.
+Records are 8-byte aligned: size, kind, spare, seq, monotonic_ns, thread, payload.
+"""
+
+import struct
+from enum import IntEnum
+
+import msgspec
+
+MAGIC = b"CRSHLOG1"
+VERSION = 1
+HEADER_SIZE = 64
+HEADER = struct.Struct("<8sIIII")
+USED_SLOT = 32 // 8
+RECORD = struct.Struct("<IHHQQQ")
+SEGMENT_BYTES = 1 << 18
+SEGMENTS_MAX = 4096
+
+
+class Kind(IntEnum):
+    """The kinds of records. The trace adds its own, from 32 on."""
+
+    BEGIN = 1
+    ACK = 2
+    REFUSED = 3
+    ENTER = 4
+    LEAVE = 5
+    NOTE = 6
+    SETTING = 7
+    FIRED = 8
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record as read back; `payload` is raw bytes whose form the kind decides."""
+
+    process: int
+    seq: int
+    ns: int
+    thread: int
+    kind: int
+    payload: bytes
+
+
+def segment_name(base: str, number: int) -> str:
+    """Return the path of a log's segment."""
+    return f"{base}.{number:04d}"

@@ -1,0 +1,69 @@
+"""Reading logs back, whole records only, and merging those of several processes."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from crashlab.errors import RecordError
+from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
+
+
+def read_log(base: str) -> Iterator[Record]:
+    """Yield the records of one process's log in order.
+
+    Raises:
+        RecordError: a segment is no log, is of a newer version, or its records are not consecutive.
+    """
+    expected = 0
+    number = 0
+    while True:
+        path = segment_name(base, number)
+        try:
+            data = Path(path).read_bytes()
+        except FileNotFoundError:
+            return
+        for record in _read_segment(path, data):
+            if record.seq != expected:
+                raise RecordError(f"{path}: record {record.seq} where {expected} was expected: the log is damaged")
+            expected += 1
+            yield record
+        number += 1
+
+
+def _read_segment(path: str, data: bytes) -> Iterator[Record]:
+    if len(data) < HEADER_SIZE:
+        raise RecordError(f"{path}: {len(data)} bytes, expected at least {HEADER_SIZE}: not a log")
+    magic, version, process, _pid, _number = HEADER.unpack_from(data)
+    if magic == bytes(8):
+        return  # killed between creating the segment and writing its header: empty
+    if magic != MAGIC:
+        raise RecordError(f"{path}: does not begin with {MAGIC!r}: not a log")
+    if version > VERSION:
+        raise RecordError(f"{path}: log version {version}, this crashlab reads up to {VERSION}")
+    used = memoryview(data)[: len(data) & ~7].cast("Q")[USED_SLOT]
+    if used > len(data):
+        raise RecordError(f"{path}: {used} bytes in use of {len(data)}: the log is truncated")
+    position = HEADER_SIZE
+    while position < used:
+        if position + RECORD.size > used:
+            raise RecordError(f"{path}: half a record at offset {position}: the log is damaged")
+        size, kind, _spare, seq, ns, thread = RECORD.unpack_from(data, position)
+        if size < RECORD.size or position + size > used:
+            raise RecordError(f"{path}: record of {size} bytes at offset {position}: the log is damaged")
+        yield Record(process, seq, ns, thread, kind, data[position + RECORD.size : position + size])
+        position += (size + 7) & ~7
+
+
+def log_bases(directory: str) -> list[str]:
+    """Return the bases of all logs in a directory, sorted by name."""
+    suffix = segment_name("", 0)
+    return sorted(
+        os.path.join(directory, name[: -len(suffix)]) for name in os.listdir(directory) if name.endswith(suffix)
+    )
+
+
+def merge(logs: list[list[Record]]) -> list[Record]:
+    """Merge logs of one machine by time; records of one process keep their own order."""
+    return sorted(
+        (record for log in logs for record in log), key=lambda record: (record.ns, record.process, record.seq)
+    )

@@ -1,0 +1,1 @@
+"""Making programs run and die: real processes, real signals, real terminals."""

@@ -1,0 +1,74 @@
+"""What a writer process is told to do, as plain data that crosses a socket or a pipe."""
+
+from enum import StrEnum
+
+import msgspec
+
+from crashlab.model.case import Param
+
+
+class Moment(StrEnum):
+    """What the writer counts to find its crash point."""
+
+    START = "start"
+    ACK = "ack"
+    PHASE = "phase"
+
+
+class Action(StrEnum):
+    """What happens at the crash point."""
+
+    KILL = "kill"
+    HANG_UP = "hangup"
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """A crash point: at the `n`-th moment of the kind, `delay_us` microseconds later, do `action`."""
+
+    moment: Moment
+    action: Action = Action.KILL
+    phase: str = ""
+    n: int = 1
+    delay_us: int = 0
+
+
+class OnHangUp(StrEnum):
+    """What the program does about SIGHUP: four kinds seen in the field."""
+
+    DEFAULT = "default"
+    IGNORE = "ignore"
+    PRINT = "print"
+    HANDLE = "handle"
+
+
+class HangUp(msgspec.Struct, frozen=True):
+    """A terminal that goes away: SIGHUP, then `grace_s` seconds, then SIGKILL."""
+
+    on: OnHangUp = OnHangUp.DEFAULT
+    grace_s: float = 5.0
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One run of a workload in `directory`, which exists, is empty and belongs to this run alone.
+
+    `workload` is `module:attr`. `steps_max` bounds each lane; `tick_s` is the stepped clock's seconds per
+    step. `probe` asks for the effective settings of every connection in the log.
+    """
+
+    directory: str
+    database: str
+    workload: str
+    seed: int
+    params: dict[str, Param] = {}
+    trigger: Trigger | None = None
+    hangup: HangUp | None = None
+    deadline_s: float = 20.0
+    steps_max: int = 100_000
+    tick_s: float = 0.004
+    probe: bool = False
+    log_bytes_max: int = 64 << 20
+
+
+def log_base(directory: str, process: int) -> str:
+    """Return the base path of a process's log inside a run's directory."""
+    return f"{directory}/log.{process}"
