@@ -1,0 +1,196 @@
+"""One connection for all threads: its lock, its transactions, its reads."""
+
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from store.errors import StoreClosed, StoreError, StoreValidation
+from store.validation import text
+
+_log = logging.getLogger(__name__)
+
+MEMORY: Final = ":memory:"
+
+Connect = Callable[..., sqlite3.Connection]
+Clock = Callable[[], int]
+
+
+class Database:
+    """The connection in autocommit mode, and the re-entrant lock that makes it usable by threads.
+
+    Serialised threading in the driver is not enough: a checkpoint on a connection with an open
+    transaction raises "database table is locked", and one thread's COMMIT commits another thread's
+    half transaction. So transactions are explicit, and the lock is held from BEGIN to COMMIT, over
+    whole reads, and around each checkpoint.
+    """
+
+    BUSY_TIMEOUT_S: ClassVar[float] = 5.0
+
+    def __init__(
+        self,
+        db_path: str | os.PathLike[str],
+        *,
+        connect: Connect = sqlite3.connect,
+        clock: Clock = time.time_ns,
+    ) -> None:
+        self._path = _database_path(db_path)
+        if not callable(connect):
+            raise StoreValidation(
+                f"connect must be callable like sqlite3.connect, not {type(connect).__name__}"
+            )
+        if not callable(clock):
+            raise StoreValidation(
+                f"clock must be callable and return nanoseconds, not {type(clock).__name__}"
+            )
+        self._connect = connect
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+        self._in_block = False  # inside `transaction()`; read and written under the lock
+
+    @property
+    def path(self) -> Path | None:
+        """The database file with symbolic links resolved; None for `:memory:`."""
+        return self._path
+
+    @property
+    def is_open(self) -> bool:
+        """Whether reads and writes are possible now."""
+        return self._connection is not None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make all writes inside one transaction: all of them, or (after any exception) none.
+
+        Holds the lock throughout, so keep it short. A nested call joins the outer transaction.
+        """
+        with self._lock:
+            connection = self._require()
+            if self._in_block:
+                yield
+                return
+            self._refuse_reentry(connection)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                self._in_block = True
+                yield
+                self._require()
+                self._require_block(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            finally:
+                self._in_block = False
+
+    def _write(self, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
+        """Run one statement in a transaction of its own, or in the open `transaction()`."""
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                raise self._not_open()
+            if self._in_block:
+                self._require_block(connection)
+                return connection.execute(sql, parameters)
+            if connection.in_transaction:
+                self._refuse_reentry(connection)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                cursor = connection.execute(sql, parameters)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back(connection)
+                # A signal handler may have run close() between two of the statements above.
+                if self._connection is None and isinstance(error, sqlite3.ProgrammingError):
+                    raise self._not_open() from error
+                raise
+            return cursor
+
+    def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
+        """Run one query and fetch every row before the lock is released.
+
+        An unfinished cursor would pin a snapshot and make the next checkpoint fail.
+        """
+        with self._lock:
+            return self._require().execute(sql, parameters).fetchall()
+
+    def _require(self) -> sqlite3.Connection:
+        connection = self._connection
+        if connection is None:
+            raise self._not_open()
+        return connection
+
+    def _not_open(self) -> StoreClosed:
+        where = self._path or MEMORY
+        if self._closed:
+            return StoreClosed(f"the store {where} is closed; make a new StateManager to use it again")
+        return StoreClosed(f"the store {where} is not open; call initialize_database() first")
+
+    def _require_block(self, connection: sqlite3.Connection) -> None:
+        # SQLite rolls a whole transaction back on its own after some errors (disk full, I/O error).
+        # If the caller swallowed that error, going on would commit the rest of the block alone.
+        if not connection.in_transaction:
+            raise StoreError(
+                "SQLite has rolled this transaction back after an earlier error; leave the block"
+            )
+
+    def _refuse_reentry(self, connection: sqlite3.Connection) -> None:
+        # Only a signal handler can get here: the lock is re-entrant, so it may interrupt this
+        # thread's own write between BEGIN and COMMIT, and must not commit or roll back that write.
+        if connection.in_transaction:
+            raise StoreError(
+                "this thread is in the middle of another write; a signal handler cannot write here"
+            )
+
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
+        if self._connection is None:  # close() came in between, and has rolled back
+            return
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:  # the error that brought us here is the one to raise
+            _log.error("rollback failed; closing the store will roll back", exc_info=True)
+
+
+def _database_path(db_path: object) -> Path | None:
+    if isinstance(db_path, os.PathLike):
+        db_path = os.fspath(db_path)
+    if not isinstance(db_path, str):
+        raise StoreValidation(f"db_path must be a path, not {type(db_path).__name__}: {db_path!r}")
+    if db_path == MEMORY:
+        return None
+    if not db_path or db_path.isspace():
+        raise StoreValidation("db_path must not be empty: SQLite would use a temporary database and drop it")
+    if "\0" in db_path:
+        text(db_path, "db_path")
+    # SQLite resolves symbolic links itself and puts -wal and -shm beside the real file.
+    return Path(os.path.realpath(db_path))
+
+
+def check_is_file_or_absent(path: Path) -> None:
+    """Refuse what can never be a database file, before SQLite would open (or wait on) it.
+
+    Raises StoreValidation for a directory, a device, a pipe, or a missing parent directory.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if not path.parent.is_dir():
+            raise StoreValidation(
+                f"{path}: the directory {path.parent} does not exist; create it first"
+            ) from None
+        return
+    except OSError as error:
+        raise StoreValidation(f"{path} cannot be examined: {error.strerror}") from error
+    if stat.S_ISDIR(mode):
+        raise StoreValidation(f"{path} is a directory; db_path must name a file")
+    if not stat.S_ISREG(mode):
+        raise StoreValidation(f"{path} is not a regular file; db_path must name one")

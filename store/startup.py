@@ -1,0 +1,121 @@
+"""What is checked before a database file is used.
+
+A file that fails is refused and left exactly as found: the check connection is opened with
+`mode=ro`, because a read-write one would, on its close, move a crashed program's WAL into the main
+file and delete it. Nothing here reads the file's bytes itself: closing any descriptor on a database
+cancels the POSIX locks of every connection this process has to it
+(https://sqlite.org/howtocorrupt.html, section 2.2).
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote
+
+from store.connection import Connect
+from store.errors import StoreError, StoreIdentity
+from store.schema import APPLICATION_ID
+
+_PRIMARY: Final = 0xFF  # an extended result code's low byte
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# A read-only connection cannot roll back a hot journal or make a missing -shm.
+_NEEDS_WRITING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+class Inspection(NamedTuple):
+    """What a database file says about itself; `problem` is None when it is sound."""
+
+    problem: str | None
+    version: int = 0
+
+
+def file_problem(path: Path) -> str | None:
+    """Damage that must be seen before SQLite opens the file, or None.
+
+    A WAL beside an empty or missing main file holds committed rows, but SQLite takes it for a
+    left-over and deletes it.
+    """
+    main, wal = _size(path), _size(path.with_name(path.name + "-wal"))
+    if not main and wal:
+        state = "is empty" if main == 0 else "is missing"
+        return f"the main file {state} but its -wal holds {wal} bytes; SQLite would delete that -wal"
+    return None
+
+
+def inspect_file(path: Path, connect: Connect, timeout_s: float) -> Inspection:
+    """Run `quick_check` on an existing file and read its identity and version, changing nothing.
+
+    Raises StoreIdentity when a sound file belongs to another program, StoreError when it cannot be
+    opened at all. A hot rollback journal (a kill before the first switch to WAL) is the one case in
+    which the file is opened for writing, since only SQLite's own rollback makes it readable.
+    """
+    try:
+        return _inspect(read_only_uri(path), path, connect, timeout_s)
+    except sqlite3.Error as error:
+        if primary_code(error) not in _NEEDS_WRITING:
+            raise cannot_open(path, error) from error
+    try:
+        return _inspect(str(path), path, connect, timeout_s)
+    except sqlite3.Error as error:
+        raise cannot_open(path, error) from error
+
+
+def _inspect(target: str, path: Path, connect: Connect, timeout_s: float) -> Inspection:
+    uri = target.startswith("file:")
+    with closing(connect(target, uri=uri, timeout=timeout_s, isolation_level=None)) as connection:
+        try:
+            problem = quick_check(connection)
+            if problem is not None:
+                return Inspection(problem)
+            application = connection.execute("PRAGMA application_id").fetchone()[0]
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        except sqlite3.Error as error:
+            if primary_code(error) in _DAMAGE:
+                return Inspection(str(error))
+            raise
+    if application != APPLICATION_ID and (application or version or objects):
+        raise StoreIdentity(
+            f"{path} is another program's database (application_id {application}, {objects} schema objects); "
+            "choose another db_path"
+        )
+    return Inspection(None, version)
+
+
+def quick_check(connection: sqlite3.Connection) -> str | None:
+    """The first complaint of `PRAGMA quick_check`, or None; damage it cannot read past is one too."""
+    try:
+        rows = connection.execute("PRAGMA quick_check(10)").fetchall()
+    except sqlite3.Error as error:
+        if primary_code(error) in _DAMAGE:
+            return str(error)
+        raise
+    if rows == [("ok",)]:
+        return None
+    return " ".join(str(rows[0][0]).split()) if rows else "quick_check returned nothing"
+
+
+def read_only_uri(path: Path) -> str:
+    """The URI that opens `path` read-only; every character of the path is taken literally."""
+    posix = path.absolute().as_posix()
+    return "file://" + quote(os.fsencode(posix if posix.startswith("/") else "/" + posix)) + "?mode=ro"
+
+
+def primary_code(error: sqlite3.Error) -> int | None:
+    """The primary result code of an SQLite error; None for errors of the Python module itself."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & _PRIMARY
+
+
+def cannot_open(path: Path, error: sqlite3.Error) -> StoreError:
+    """The error for a file that SQLite cannot open for reasons other than damage."""
+    return StoreError(f"{path} cannot be opened: {error}; check its permissions and who else is using it")
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
