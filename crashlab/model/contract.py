@@ -24,10 +24,15 @@ class Durability(StrEnum):
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """One promise: what comes back, and whether the file must be well-formed."""
+    """One promise: what comes back, and whether the file must be well-formed.
+
+    `may_refuse`: the program may answer with a clear refusal to start instead (and then nothing is lost:
+    the operator knows, and the evidence is still there).
+    """
 
     durability: Durability = Durability.ALL
     well_formed: bool = True
+    may_refuse: bool = False
 
 
 def _sqlite_power_loss() -> dict[str, Promise]:
@@ -50,7 +55,7 @@ class Contract(msgspec.Struct, frozen=True):
     process_death: Promise = Promise()
     power_loss: dict[str, Promise] = msgspec.field(default_factory=_sqlite_power_loss)
     io_error: Promise = Promise()
-    interference: Promise = Promise(Durability.NONE, well_formed=False)
+    interference: Promise = Promise(Durability.NONE, well_formed=False, may_refuse=True)
 
     def promise(self, fault_class: FaultClass, synchronous: str = "FULL") -> Promise:
         """Return the promise for a fault class under an effective `synchronous`."""

@@ -102,9 +102,7 @@ class History(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def acked(self) -> tuple[StepRecord, ...]:
         """The acked steps, oldest ack first."""
-        return tuple(
-            sorted((s for s in self.steps if s.state is StepState.ACKED), key=lambda s: (s.end_ns, s.end_seq))
-        )
+        return tuple(sorted((s for s in self.steps if s.state is StepState.ACKED), key=lambda s: (s.end_ns, s.end_seq)))
 
     def open_phases(self, process: int = 0) -> tuple[PhaseRecord, ...]:
         """The phases that the process was in when it ended, outermost first."""

@@ -22,11 +22,13 @@ class Lane(msgspec.Struct, frozen=True):
     """A sequence of steps that run one after another; lanes run concurrently.
 
     `process` 0 is the writer that the fault hits. Lanes of other processes (a dashboard reader) run in
-    processes of their own and are ended by the lab when process 0 has ended.
+    processes of their own and are ended by the lab when process 0 has ended. `pins` says that the lane
+    holds a read snapshot open, so that checkpoints cannot finish and a WAL may outlive a clean close.
     """
 
     name: str
     process: int = 0
+    pins: bool = False
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Length-prefixed msgpack frames over a file descriptor pair."""
 
 import struct
-from typing import IO, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -12,7 +12,24 @@ FRAME_BYTES_MAX = 256 << 20
 T = TypeVar("T")
 
 
-def send_frame(stream: IO[bytes], message: object) -> None:
+class Readable(Protocol):
+    """A buffered binary stream that blocks until it has all the bytes or the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Read exactly `size` bytes, fewer only at the end."""
+
+
+class Writable(Protocol):
+    """A binary stream."""
+
+    def write(self, data: bytes, /) -> object:
+        """Write all of `data`."""
+
+    def flush(self) -> None:
+        """Push it out."""
+
+
+def send_frame(stream: Writable, message: object) -> None:
     """Write one frame and flush it.
 
     Raises:
@@ -23,7 +40,7 @@ def send_frame(stream: IO[bytes], message: object) -> None:
     stream.flush()
 
 
-def read_frame(stream: IO[bytes], kind: type[T]) -> T | None:
+def read_frame(stream: Readable, kind: type[T]) -> T | None:
     """Read one frame; None at end of file.
 
     Raises:

@@ -30,7 +30,9 @@ def load_workload(name: str) -> Any:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise SubjectError(f"workload {name!r}: module {module_name!r} has no {attribute!r}{hint}")
     workload = found() if isinstance(found, type) else found
-    missing = [part for part in ("open", "lanes", "steps", "restart", "tables", "contract") if not hasattr(workload, part)]
+    missing = [
+        part for part in ("open", "lanes", "steps", "restart", "tables", "contract") if not hasattr(workload, part)
+    ]
     if missing:
         raise SubjectError(f"workload {name!r}: has no {', '.join(missing)}: see crashlab.model.workload.Workload")
     return workload

@@ -1,9 +1,8 @@
 """Phase marks in the log, and the crash point that counts them."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 from crashlab.log.writer import LogWriter
 from crashlab.model.phase import MARK_CHECKPOINT, MARK_CLOSE, MARK_COMMIT, Phase

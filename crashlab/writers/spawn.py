@@ -72,7 +72,11 @@ class SpawnLauncher:
                 _end(child)
 
     def _run(
-        self, order: Order, first: "subprocess.Popen[bytes]", children: list["subprocess.Popen[bytes]"], start_ns: int
+        self,
+        order: Order,
+        first: "subprocess.Popen[bytes]",
+        children: list["subprocess.Popen[bytes]"],
+        start_ns: int,
     ) -> Ended:
         started = read_frame(_out(first), Started)
         if started is None or started.error:
@@ -158,5 +162,3 @@ def _decode(code: int, *, killed: bool) -> tuple[EndKind, int]:
 def _tail(directory: str) -> str:
     with open(os.path.join(directory, "stderr.0"), "rb") as file:
         return file.read()[-4000:].decode(errors="replace")
-
-

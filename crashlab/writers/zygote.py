@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -66,7 +66,7 @@ def serve(connection: socket.socket) -> None:
         order = read_frame(stream, Order)
         if order is None:
             return
-        ended = _Run(workload, order, connection, stream).wait()
+        ended = _Run(workload, order, connection).wait()
         if ended is None:
             return
         send_frame(stream, ended)
@@ -75,7 +75,7 @@ def serve(connection: socket.socket) -> None:
 class _Run:
     """One order being carried out."""
 
-    def __init__(self, workload: Any, order: Order, connection: socket.socket, stream: IO[bytes]) -> None:
+    def __init__(self, workload: Any, order: Order, connection: socket.socket) -> None:
         self._order = order
         self._connection = connection
         self._fire_read, self._fire_write = os.pipe()
@@ -164,18 +164,14 @@ class _Run:
         if done:
             status = reaped
         for process, pid in self._pids.items():
-            if process == 0 and done:
-                pid_group_only = True
-            else:
-                pid_group_only = False
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-            if not pid_group_only:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-                _, reaped = os.waitpid(pid, 0)
-                if process == 0:
-                    status = reaped
+                os.killpg(pid, signal.SIGKILL)  # its session: whatever it started itself
+            if process == 0 and done:
+                continue
+            os.kill(pid, signal.SIGKILL)  # not reaped yet, so the number is still ours
+            _, reaped = os.waitpid(pid, 0)
+            if process == 0:
+                status = reaped
         _reap_orphans()
         return status
 

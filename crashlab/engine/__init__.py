@@ -1,0 +1,1 @@
+"""Running trials and campaigns, and telling everybody who listens."""

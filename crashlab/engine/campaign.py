@@ -1,0 +1,160 @@
+"""Campaigns: trials under a budget, with a recorded reason for stopping."""
+
+import errno
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from enum import StrEnum
+
+import msgspec
+
+from crashlab.engine.events import Emitter
+from crashlab.engine.road import Road
+from crashlab.errors import LimitError
+from crashlab.model.case import Case
+from crashlab.model.event import EventKind
+from crashlab.model.finding import Identity, Verdict
+from crashlab.model.outcome import Outcome
+
+ERRORS_MAX = 20
+"""A lab that breaks so often has nothing to say."""
+
+KEPT_MAX = 50
+KEPT_PER_IDENTITY = 3
+
+
+class StopReason(StrEnum):
+    """Why a campaign stopped."""
+
+    DONE = "all cases run"
+    BUDGET = "the time budget was used up"
+    FAILURES = "the limit of failures was reached"
+    ERRORS = "the lab broke too often"
+    DISK_FULL = "the lab's own disk is full"
+    INTERRUPTED = "interrupted"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """A limit on everything: trials, seconds, failures; `slots` trials are in flight at once."""
+
+    trials_max: int = 1_000_000
+    seconds: float = 3600.0
+    failures_max: int = 1_000_000
+    slots: int = 2
+
+
+class Tally(msgspec.Struct):
+    """What a campaign has shown so far."""
+
+    outcomes: list[Outcome] = []
+    verdicts: dict[Verdict, int] = {}
+    phases: dict[str, int] = {}
+    identities: dict[Identity, int] = {}
+    stop: StopReason = StopReason.DONE
+    seconds: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome in."""
+        self.outcomes.append(outcome)
+        self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
+        if outcome.verdict in (Verdict.PASS, Verdict.FAIL):
+            for phase in filter(None, outcome.phase.split(",")):
+                self.phases[phase] = self.phases.get(phase, 0) + 1
+        for finding in outcome.findings:
+            self.identities[finding.identity] = self.identities.get(finding.identity, 0) + 1
+
+    def count(self, verdict: Verdict) -> int:
+        """How many trials had this verdict."""
+        return self.verdicts.get(verdict, 0)
+
+
+def run_campaign(
+    road: Road,
+    cases: Iterator[Case],
+    executor: Executor,
+    limits: Limits,
+    emitter: Emitter,
+    *,
+    name: str = "campaign",
+    check_room: Callable[[], None] = lambda: None,
+) -> Tally:
+    """Run cases until they or a limit end it; the tally says which.
+
+    `cases` is drawn from as trials are started, so it may look at events of earlier ones. On
+    KeyboardInterrupt the tally so far is labelled and the exception goes on.
+    """
+    tally = Tally()
+    started = time.monotonic()
+    emitter.emit(EventKind.CAMPAIGN_STARTED, name=name, slots=limits.slots)
+    pending: set[Future[Outcome]] = set()
+    number = 0
+    drained = False
+    try:
+        while True:
+            while not drained and len(pending) < limits.slots:
+                stop = _limit(tally, number, started, limits, check_room)
+                case = next(cases, None) if stop is None else None
+                if case is None:
+                    drained = True
+                    tally.stop = stop or StopReason.DONE
+                    break
+                keep = _keep(tally)
+                pending.add(executor.submit(road.run, case, f"{name}-{number:06d}", keep=keep))
+                number += 1
+            if not pending:
+                break
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                try:
+                    outcome = future.result()
+                except OSError as error:
+                    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                        raise
+                    drained, tally.stop = True, StopReason.DISK_FULL
+                    continue
+                tally.add(outcome)
+                emitter.emit(EventKind.TRIAL_FINISHED, outcome.trial_id, outcome=msgspec.to_builtins(outcome))
+    except KeyboardInterrupt:
+        tally.stop = StopReason.INTERRUPTED
+        road.close()
+        raise
+    finally:
+        for future in pending:
+            future.cancel()
+        tally.seconds = time.monotonic() - started
+        emitter.emit(
+            EventKind.CAMPAIGN_FINISHED,
+            name=name,
+            stop=tally.stop.value,
+            verdicts={verdict.value: count for verdict, count in tally.verdicts.items()},
+            phases=dict(tally.phases),
+            seconds=tally.seconds,
+        )
+    return tally
+
+
+def _limit(
+    tally: Tally, number: int, started: float, limits: Limits, check_room: Callable[[], None]
+) -> StopReason | None:
+    if number >= limits.trials_max:
+        return StopReason.DONE
+    if time.monotonic() - started >= limits.seconds:
+        return StopReason.BUDGET
+    if tally.count(Verdict.FAIL) >= limits.failures_max:
+        return StopReason.FAILURES
+    if tally.count(Verdict.ERROR) >= ERRORS_MAX:
+        return StopReason.ERRORS
+    if number % 64 == 0:
+        try:
+            check_room()
+        except LimitError:
+            return StopReason.DISK_FULL
+    return None
+
+
+def _keep(tally: Tally) -> bool:
+    """Keep the directories of the first failures, and stop once each identity has its share."""
+    failures = tally.count(Verdict.FAIL)
+    if failures >= KEPT_MAX:
+        return False
+    return failures < KEPT_PER_IDENTITY or any(n < KEPT_PER_IDENTITY for n in tally.identities.values())

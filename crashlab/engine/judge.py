@@ -1,0 +1,185 @@
+"""Judging one trial: evidence first, then the restart path, then the oracles.
+
+Runs in a process of its own that never had the database open, after the writer was reaped.
+"""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crashlab.engine.casedir import save_case
+from crashlab.engine.recover import read_main_alone, restart_and_read
+from crashlab.errors import CrashlabError
+from crashlab.faults.fault import parse_fault
+from crashlab.log.history import build_history
+from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.model.case import Case
+from crashlab.model.finding import Verdict
+from crashlab.model.history import Ended, EndKind, History
+from crashlab.model.outcome import Exposure, Outcome
+from crashlab.model.phase import death_phases
+from crashlab.model.step import Row
+from crashlab.oracles.all import judge_all
+from crashlab.oracles.view import View
+from crashlab.sqlite.exposure import measure_exposure
+from crashlab.sqlite.files import Triplet
+from crashlab.sqlite.wal import parse_wal
+from crashlab.writers.context import RunContext
+from crashlab.writers.order import Order
+
+EVIDENCE = "evidence"
+EVIDENCE_BYTES_MAX = 1 << 30
+
+
+class JudgeOrder(msgspec.Struct, frozen=True):
+    """What the judge is told: the trial's case, its run's order, how the writer ended.
+
+    `keep` is the directory for failing cases, empty to keep none.
+    """
+
+    trial_id: str
+    case: Case
+    order: Order
+    ended: Ended
+    keep: str = ""
+    environment: dict[str, str] = {}
+
+
+def judge_trial(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Outcome:
+    """Judge one trial and clear its directory away.
+
+    `stage(name)` is called before each part that may take the process down with it.
+    """
+    started = time.perf_counter_ns()
+    case, order, ended = task.case, task.order, task.ended
+    directory = Path(order.directory)
+    stage("evidence")
+    try:
+        fault = parse_fault(case.fault)
+        logs = [list(read_log(base)) for base in log_bases(order.directory)]
+        history = build_history(case.case_id, merge(logs), ended)
+        applied = fault.apply(Path(order.database))
+        firing = fault.fired(ended, history, applied)
+        triplet = Triplet.of(order.database)
+        evidence = directory / EVIDENCE
+        evidence.mkdir()
+        copy = triplet.copy_into(evidence, max_bytes=EVIDENCE_BYTES_MAX)
+    except CrashlabError as error:
+        return Outcome(task.trial_id, case, Verdict.ERROR, ended, error=str(error))
+    phases = ",".join(death_phases(history)) if ended.kind is EndKind.SIGNALLED else ""
+    outcome = Outcome(
+        task.trial_id,
+        case,
+        Verdict.PASS,
+        ended,
+        fired=firing.how,
+        phase=phases,
+        acked=len(history.acked),
+        settings=history.settings,
+    )
+    if not firing.fired:
+        return _unfired(outcome, ended, history)
+    copied = time.perf_counter_ns()
+    sidecars = _sidecar_sizes(triplet)
+    exposure, main_rows = _exposure(copy, directory, workload)
+    parsed = time.perf_counter_ns()
+    stage("restart")
+    context = RunContext(order, 0, sqlite3.connect)
+    wal_index = copy.shm.read_bytes() if copy.shm.exists() else b""
+    recovered = restart_and_read(workload, context, history, wal_index, sidecars)
+    stage("oracles")
+    restarted = time.perf_counter_ns()
+    view = View(
+        case.subject,
+        fault.fault_class,
+        workload.contract,
+        workload.tables,
+        history,
+        recovered,
+        history.settings.get("synchronous", "FULL"),
+    )
+    findings = judge_all(view)
+    judged = time.perf_counter_ns()
+    outcome = msgspec.structs.replace(
+        outcome,
+        verdict=Verdict.FAIL if findings else Verdict.PASS,
+        findings=findings,
+        found=sum(len(rows) for rows in recovered.rows.values()),
+        exposure=_rows_outside(exposure, history, main_rows),
+        timings_us={
+            "writer": (ended.end_ns - ended.start_ns) // 1000,
+            "evidence": (copied - started) // 1000,
+            "exposure": (parsed - copied) // 1000,
+            "restart": (restarted - parsed) // 1000,
+            "oracles": (judged - restarted) // 1000,
+        },
+    )
+    if findings and task.keep:
+        saved = save_case(Path(task.keep), outcome, history, task.environment, evidence)
+        outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
+    return outcome
+
+
+def clear_run(directory: str) -> None:
+    """Remove a run's directory; what cannot be removed goes with the workspace."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(directory)
+
+
+def _unfired(outcome: Outcome, ended: Ended, history: History) -> Outcome:
+    """The fault never hit: MISSED, or ERROR if the writer broke or had to be ended."""
+    if ended.kind is EndKind.DEADLINE:
+        return msgspec.structs.replace(
+            outcome,
+            verdict=Verdict.ERROR,
+            error=f"the writer was still running at its deadline of {outcome.case.deadline_s} s and was killed",
+        )
+    if ended.kind is EndKind.EXITED and ended.code:
+        crash = next((n.text for n in reversed(history.notes) if n.text.startswith("crashed: ")), ended.stderr)
+        return msgspec.structs.replace(
+            outcome, verdict=Verdict.ERROR, error=f"the writer exited with code {ended.code}: {crash.strip()[-1500:]}"
+        )
+    return msgspec.structs.replace(outcome, verdict=Verdict.MISSED)
+
+
+def _sidecar_sizes(triplet: Triplet) -> dict[str, int]:
+    sizes = triplet.sizes()
+    return {path.name: sizes[path.name] for path in (triplet.wal, triplet.journal) if path.name in sizes}
+
+
+def _exposure(copy: Triplet, directory: Path, workload: Any) -> tuple[Exposure, dict[str, dict[Row, Row]]]:
+    main = copy.main.read_bytes() if copy.main.exists() else b""
+    wal = copy.wal.read_bytes() if copy.wal.exists() else b""
+    parsed = parse_wal(wal)
+    measured = measure_exposure(main, wal, parsed)
+    alone = directory / "main-alone.db"
+    if copy.main.exists():
+        os.link(copy.main, alone)
+    kind, rows = read_main_alone(str(alone), workload.tables)
+    return (
+        Exposure(frames=measured.frames, frames_uncommitted=parsed.uncommitted, wal_bytes=len(wal), main_alone=kind),
+        rows,
+    )
+
+
+def _rows_outside(exposure: Exposure, history: History, main_rows: dict[str, dict[Row, Row]]) -> Exposure:
+    """Count acked effects that the main file alone does not hold, and the age of the oldest."""
+    latest: dict[tuple[str, Row], tuple[Row | None, int]] = {}
+    for step in history.acked:
+        for effect in step.effects:
+            latest[(effect.table, effect.key)] = (effect.value, step.end_ns)
+    rows = 0
+    oldest = 0
+    for (table, key), (value, ns) in latest.items():
+        if main_rows.get(table, {}).get(key) != value:
+            rows += 1
+            oldest = min(oldest or ns, ns)
+    seconds = (history.last_ns - oldest) / 1e9 if oldest else 0.0
+    return msgspec.structs.replace(exposure, rows=rows, seconds=max(0.0, seconds))

@@ -1,0 +1,131 @@
+"""The owner's side of a judge: one process, one trial at a time, a deadline on each."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from typing import IO
+
+
+from crashlab.engine.judge import JudgeOrder, clear_run
+from crashlab.engine.judge_worker import JudgeReady, JudgeSays
+from crashlab.errors import LabError, SubjectError
+from crashlab.faults.fault import parse_fault
+from crashlab.model.case import Param
+from crashlab.model.finding import Finding, Identity, Verdict
+from crashlab.model.outcome import Outcome
+from crashlab.writers.frames import read_frame, send_frame
+from crashlab.writers.zygote import Hello
+
+START_S = 60.0
+RESTART_S = 20.0
+"""A program that has not come up again after so long has not recovered."""
+
+TRIALS_MAX = 2000
+"""A judge is replaced after so many trials, so that what restart paths leak stays bounded."""
+
+
+class JudgeClient:
+    """A judge's process and the pipes to it."""
+
+    def __init__(self, workload: str, path: tuple[str, ...] = ()) -> None:
+        self._hello = Hello(workload, path)
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "crashlab.engine.judge_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._judged = 0
+        with self._deadline(START_S):
+            try:
+                send_frame(self._in, self._hello)
+                ready = read_frame(self._out, JudgeReady)
+            except OSError as error:
+                raise LabError(f"the judge did not start: {error}") from error
+        if ready is None or ready.error:
+            self.close()
+            workload = self._hello.workload
+            raise SubjectError(ready.error if ready else f"workload {workload!r}: importing it ended the process")
+        self.params: dict[str, Param] = ready.params
+
+    @property
+    def _in(self) -> IO[bytes]:
+        if self._process.stdin is None:
+            raise LabError("the judge has no standard input")
+        return self._process.stdin
+
+    @property
+    def _out(self) -> IO[bytes]:
+        if self._process.stdout is None:
+            raise LabError("the judge has no standard output")
+        return self._process.stdout
+
+    @contextlib.contextmanager
+    def _deadline(self, seconds: float):  # type: ignore[no-untyped-def]
+        timer = threading.Timer(seconds, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def judge(self, task: JudgeOrder) -> Outcome:
+        """Judge one trial.
+
+        A restart path that hangs or takes its process down is a finding about the program; a judge that
+        dies elsewhere is an error of the lab.
+        """
+        if self._judged >= TRIALS_MAX or self._process.poll() is not None:
+            self.close()
+            self._start()
+        self._judged += 1
+        stage = "order"
+        with self._deadline(RESTART_S):
+            try:
+                send_frame(self._in, task)
+                while (says := read_frame(self._out, JudgeSays)) is not None:
+                    if says.outcome is not None:
+                        return says.outcome
+                    stage = says.stage
+            except (OSError, LabError):
+                pass  # it died or was ended in the middle of a word: told by its stage below
+        code = self._process.wait()
+        self.close()
+        clear_run(task.order.directory)
+        return _fallen(task, stage, code)
+
+    def close(self) -> None:
+        """End the judge; whatever it was doing is lost."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _fallen(task: JudgeOrder, stage: str, code: int) -> Outcome:
+    case = task.case
+    if stage != "restart":
+        return Outcome(
+            task.trial_id, case, Verdict.ERROR, task.ended, error=f"the judge died with code {code} at stage {stage!r}"
+        )
+    hung = code == -9
+    identity = Identity("restart", "hangs" if hung else "dies", case.subject, parse_fault(case.fault).fault_class.value)
+    message = (
+        f"the restart path had not come up after {RESTART_S} s"
+        if hung
+        else f"the restart path took its process down (code {code})"
+    )
+    return Outcome(
+        task.trial_id, case, Verdict.FAIL, task.ended, findings=(Finding(identity, message, {"code": code}),)
+    )

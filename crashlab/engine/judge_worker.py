@@ -1,0 +1,58 @@
+"""A judge's process: imports the workload once, judges trials told on standard input."""
+
+import contextlib
+import logging
+import os
+import sys
+
+import msgspec
+
+from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
+from crashlab.errors import CrashlabError
+from crashlab.model.case import Param
+from crashlab.model.outcome import Outcome
+from crashlab.writers.frames import read_frame, send_frame
+from crashlab.writers.load import extend_path, load_workload
+from crashlab.writers.zygote import Hello
+
+
+class JudgeReady(msgspec.Struct):
+    """The judge's first answer: the workload's declared parameters, or why it can't be imported."""
+
+    error: str = ""
+    params: dict[str, Param] = {}
+
+
+class JudgeSays(msgspec.Struct):
+    """What a judge says: the stage it enters, or in the end the outcome."""
+
+    stage: str = ""
+    outcome: Outcome | None = None
+
+
+def main() -> int:
+    """Judge until standard input ends."""
+    out = os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)  # what the program prints at its restart is not ours
+    logging.lastResort = None
+    hello = read_frame(sys.stdin.buffer, Hello)
+    if hello is None:
+        return 0
+    extend_path(hello.path)
+    try:
+        workload = load_workload(hello.workload)
+    except CrashlabError as error:
+        send_frame(out, JudgeReady(str(error)))
+        return 2
+    send_frame(out, JudgeReady("", dict(getattr(workload, "params", {}))))
+    while (task := read_frame(sys.stdin.buffer, JudgeOrder)) is not None:
+        outcome = judge_trial(workload, task, lambda stage: send_frame(out, JudgeSays(stage)))
+        clear_run(task.order.directory)
+        send_frame(out, JudgeSays("done", outcome))
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):
+        sys.exit(main())

@@ -1,0 +1,73 @@
+"""The lab's own scratch directory: on tmpfs where there is one, always removed, never shared."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from crashlab.errors import LimitError
+
+PREFIX = "crashlab-"
+FREE_BYTES_MIN = 64 << 20
+_TMPFS = "/dev/shm"
+
+
+class Workspace:
+    """A directory of this process, removed on exit; a context manager.
+
+    Raises:
+        LimitError: the file system has less than `FREE_BYTES_MIN` free.
+    """
+
+    def __init__(self, base: str | None = None) -> None:
+        self.base = base or _fastest_base()
+        _sweep(self.base)
+        self.root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=self.base))
+        self._pid = os.getpid()
+        self._count = 0
+        self.check_room()
+
+    def check_room(self) -> None:
+        """Raise LimitError if the lab's own disk is nearly full: a stop reason, not a finding."""
+        free = shutil.disk_usage(self.base).free
+        if free < FREE_BYTES_MIN:
+            raise LimitError(
+                f"the lab's own disk {self.base} has {free >> 20} MiB free, {FREE_BYTES_MIN >> 20} MiB are needed; "
+                "free some space or point --workspace elsewhere"
+            )
+
+    def close(self) -> None:
+        """Remove the directory and all in it."""
+        if os.getpid() == self._pid:
+            shutil.rmtree(self.root, ignore_errors=True)
+
+    def __enter__(self) -> "Workspace":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _fastest_base() -> str:
+    if sys.platform.startswith("linux") and os.access(_TMPFS, os.W_OK | os.X_OK):
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(_TMPFS).free >= 4 * FREE_BYTES_MIN:
+                return _TMPFS
+    return tempfile.gettempdir()
+
+
+def _sweep(base: str) -> None:
+    """Remove what a lab that was itself killed has left: directories whose owner no longer lives."""
+    for entry in Path(base).glob(f"{PREFIX}*-*"):
+        owner = entry.name[len(PREFIX) :].partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            with contextlib.suppress(OSError):
+                if entry.stat().st_uid == os.getuid() if hasattr(os, "getuid") else True:
+                    shutil.rmtree(entry, ignore_errors=True)
