@@ -35,9 +35,7 @@ def checksum(data: bytes, seed: tuple[int, int] = (0, 0), *, big_endian: bool) -
     Raises ValueError when the length is no multiple of 8.
     """
     if len(data) % 8:
-        raise ValueError(
-            f"a WAL checksum covers pairs of 32-bit words; {len(data)} bytes are no multiple of 8"
-        )
+        raise ValueError(f"a WAL checksum covers pairs of 32-bit words; {len(data)} bytes are no multiple of 8")
     order: Literal["big", "little"] = "big" if big_endian else "little"
     s0, s1 = seed
     for at in range(0, len(data), 8):
@@ -68,16 +66,12 @@ def _weights(
     )
 
 
-def frame_headers(
-    data: bytes | memoryview, *, page_size: int, frames: int, offset: int = 32
-) -> "NDArray[np.uint32]":
+def frame_headers(data: bytes | memoryview, *, page_size: int, frames: int, offset: int = 32) -> "NDArray[np.uint32]":
     """Return the ``frames`` x 6 array of frame-header fields, which the file has big-endian."""
     import numpy as np
 
     stride = FRAME_HEADER + page_size
-    view: NDArray[np.uint32] = np.ndarray(
-        (frames, 6), dtype=">u4", buffer=data, offset=offset, strides=(stride, 4)
-    )
+    view: NDArray[np.uint32] = np.ndarray((frames, 6), dtype=">u4", buffer=data, offset=offset, strides=(stride, 4))
     return view.astype(np.uint32)
 
 
@@ -119,9 +113,7 @@ def frame_checksums(
     chain: list[tuple[int, int]] = []
     for start in range(0, frames, per_chunk):
         count = min(per_chunk, frames - start)
-        first, second = _sums(
-            _part(data, offset + start * stride, count * stride), page_size, count, 0, big_endian
-        )
+        first, second = _sums(_part(data, offset + start * stride, count * stride), page_size, count, 0, big_endian)
         for u, v in zip(first.tolist(), second.tolist(), strict=True):
             s0, s1 = (a * s0 + b * s1 + u) & _MASK, (c * s0 + d * s1 + v) & _MASK
             chain.append((s0, s1))
@@ -151,9 +143,7 @@ def chain_length(
     for start in range(0, frames, per_chunk):
         stop = min(frames, start + per_chunk)
         count = stop - start
-        first, second = _sums(
-            _part(data, offset + start * stride, count * stride), page_size, count, 0, big_endian
-        )
+        first, second = _sums(_part(data, offset + start * stride, count * stride), page_size, count, 0, big_endian)
         before = np.empty((count, 2), dtype=np.uint32)
         before[0] = headers[start - 1, 4:6] if start else seed
         before[1:] = headers[start : stop - 1, 4:6]
