@@ -28,6 +28,7 @@ __all__ = [
     "integrity_check",
     "main_alone",
     "open_evidence",
+    "open_private",
     "quick_check",
 ]
 
@@ -105,9 +106,16 @@ def open_evidence(
     """
     with tempfile.TemporaryDirectory(prefix="crashlab-evidence-", dir=scratch) as directory:
         copy = Triplet.of(path).copy_into(directory, max_bytes=max_bytes, shm=False)
-        with closing(sqlite3.connect(copy.main, isolation_level=None)) as connection:
-            _distrust(connection, seconds)
+        with open_private(copy.main, seconds=seconds) as connection:
             yield connection
+
+
+@contextmanager
+def open_private(path: str | PathLike[str], *, seconds: float = 60.0) -> Iterator[sqlite3.Connection]:
+    """Open a file that is itself a private copy, with the same distrust; the file is not copied and may change."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        _distrust(connection, seconds)
+        yield connection
 
 
 def _distrust(connection: sqlite3.Connection, seconds: float) -> None:

@@ -99,13 +99,16 @@ class Triplet:
             raise LabError(f"can't copy {self.main} into {directory}: {error}") from error
         return target
 
-    def facts(self) -> dict[str, FileFacts]:
+    def facts(self, *, shm: bool = True) -> dict[str, FileFacts]:
         """File name -> size, time, inode and hash of those that are there. Reads every byte.
 
-        Raises LabError when a file can't be read.
+        ``shm=False`` leaves the index out, which on Windows can't be read while it is in use. Raises
+        LabError when a file can't be read.
         """
         found = {}
         for path in self.paths:
+            if path == self.shm and not shm:
+                continue
             try:
                 found[path.name] = file_facts(path)
             except FileNotFoundError:

@@ -1,4 +1,6 @@
 import random
+import subprocess
+import sys
 
 import pytest
 from real_databases import loop_checksum
@@ -71,3 +73,13 @@ def test_bad_lengths_are_refused():
         checksum(b"x" * 12, big_endian=False)
     with pytest.raises(ValueError, match="asked of a buffer of 100"):
         frame_checksums(b"x" * 100, page_size=512, frames=1, seed=(0, 0), big_endian=False)
+
+
+def test_numpy_is_loaded_by_the_first_wal_and_not_by_an_import():
+    code = (
+        "import sys, crashlab.sqlite.wal, crashlab.sqlite.exposure, crashlab.sqlite.preflight, crashlab.sqlite.shm;"
+        "assert not {'numpy', 'psutil', 'msgspec'} & set(sys.modules);"
+        "crashlab.sqlite.wal.parse_wal(b'x' * 5000);"
+        "assert 'numpy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
