@@ -180,12 +180,13 @@ class _Run:
         method = "none"
         if not hot:
             method, copy = self.copy(header, set(before["names"]))
-            with open(copy, "rb") as file:
-                header = read_header(file.read(512), os.fstat(file.fileno()).st_size).header or header
             with open_private(copy, seconds=self.left()) as connection:
                 quick = quick_check(connection)
                 integrity = integrity_check(connection)
                 foreign_keys = foreign_key_check(connection)
+            # After closing, which moved the copy's WAL into its main file.
+            with open(copy, "rb") as file:
+                header = read_header(file.read(512), os.fstat(file.fileno()).st_size).header or header
         after = self.child("look", str(self.main), "")
         changed = self.compare(before["facts"], after["facts"])
         if changed:
