@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from store.connection import Database
 from store.errors import StoreDamaged, StoreError, StoreValidation
 from store.schema import APPLICATION_ID, schema_version
-from store.startup import quick_check, read_only_uri
+from store.startup import file_uri, quick_check
 from store.validation import integer, text
 
 _log = logging.getLogger(__name__)
@@ -49,9 +49,7 @@ class Backups(Database):
 
     BACKUP_DEADLINE_S: ClassVar[float] = 300.0
 
-    def __init__(
-        self, *args: Any, backup_directory: str | os.PathLike[str] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, backup_directory: str | os.PathLike[str] | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._backup_directory = None if backup_directory is None else _directory(backup_directory)
         self._created_at = 0  # the store's identity, read when it is opened
@@ -63,9 +61,7 @@ class Backups(Database):
             return None
         return self._backup_directory or self._path.parent / "backups"
 
-    def backup(
-        self, directory: str | os.PathLike[str] | None = None, keep: int = DEFAULT_KEEP
-    ) -> Path | None:
+    def backup(self, directory: str | os.PathLike[str] | None = None, keep: int = DEFAULT_KEEP) -> Path | None:
         """Copy the database into `directory`, verify the copy, then keep the newest `keep`.
 
         Other threads go on writing meanwhile. Deletes only older backups that carry this store's own
@@ -97,9 +93,7 @@ class Backups(Database):
                     leftover.unlink(missing_ok=True)
             _sync_directory(target)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(
-                f"backup of {self._path} into {target} failed: {error}; earlier backups stay"
-            ) from error
+            raise StoreError(f"backup of {self._path} into {target} failed: {error}; earlier backups stay") from error
         self._retain(target, keep)
         return path
 
@@ -127,13 +121,11 @@ class Backups(Database):
 
         def check_deadline(status: int, remaining: int, total: int) -> None:
             if time.monotonic() > deadline:  # Connection.backup retries for ever while the source is locked
-                raise StoreError(
-                    f"backup took over {self.BACKUP_DEADLINE_S:.0f} s, {remaining} of {total} pages left"
-                )
+                raise StoreError(f"backup took over {self.BACKUP_DEADLINE_S:.0f} s, {remaining} of {total} pages left")
 
         # A reader of its own: the engine's connection stays free, and the counts and the copy come
         # from one snapshot. Read-only, so that it cannot create a file whose name has vanished.
-        uri, timeout = read_only_uri(self._path), self.BUSY_TIMEOUT_S
+        uri, timeout = file_uri(self._path, "ro"), self.BUSY_TIMEOUT_S
         with closing(self._connect(uri, uri=True, timeout=timeout, isolation_level=None)) as source:
             source.execute("BEGIN")
             before = _census(source)
@@ -146,17 +138,13 @@ class Backups(Database):
 
     def _verify_backup(self, target: Path, before: Census) -> None:
         """Raise StoreDamaged unless the copy is intact and holds what the source held."""
-        with closing(sqlite3.connect(read_only_uri(target), uri=True, isolation_level=None)) as copy:
+        with closing(sqlite3.connect(file_uri(target, "ro"), uri=True, isolation_level=None)) as copy:
             complaint = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
             if complaint != "ok":
-                raise StoreDamaged(
-                    f"the copy of {self._path} fails integrity_check: {complaint}; it was not kept"
-                )
+                raise StoreDamaged(f"the copy of {self._path} fails integrity_check: {complaint}; it was not kept")
             after = _census(copy)
         if after != before:
-            raise StoreDamaged(
-                f"the copy of {self._path} differs from it: {after}, expected {before}; it was not kept"
-            )
+            raise StoreDamaged(f"the copy of {self._path} differs from it: {after}, expected {before}; it was not kept")
 
     def _next_backup_name(self, directory: Path) -> str:
         assert self._path is not None
@@ -201,8 +189,7 @@ def _backups(directory: Path, database: str) -> Iterator[BackupFile]:
 
 def _census(connection: sqlite3.Connection) -> Census:
     names = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' "
-        "ORDER BY name"
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
     ).fetchall()
     counts = {}
     for (table,) in names:
@@ -213,7 +200,7 @@ def _census(connection: sqlite3.Connection) -> Census:
 
 def _is_good(path: Path) -> bool:
     try:
-        with closing(sqlite3.connect(read_only_uri(path), uri=True, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(file_uri(path, "ro"), uri=True, isolation_level=None)) as connection:
             ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
             return ours and quick_check(connection) is None
     except sqlite3.Error:
@@ -222,9 +209,7 @@ def _is_good(path: Path) -> bool:
 
 def _directory(directory: object) -> Path:
     value = os.fspath(directory) if isinstance(directory, os.PathLike) else directory
-    path = Path(
-        text(value, "directory", 4096) if isinstance(value, str) and value else _no_directory(directory)
-    )
+    path = Path(text(value, "directory", 4096) if isinstance(value, str) and value else _no_directory(directory))
     if path.exists() and not path.is_dir():
         raise StoreValidation(f"{path} is not a directory; backups need one")
     return path.absolute()

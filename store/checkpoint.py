@@ -72,9 +72,7 @@ class Checkpoints(Database):
         """
         seconds = number(interval_s, "interval_s")
         if seconds > threading.TIMEOUT_MAX:
-            raise StoreValidation(
-                f"interval_s must be at most {threading.TIMEOUT_MAX:.0f} seconds, not {seconds!r}"
-            )
+            raise StoreValidation(f"interval_s must be at most {threading.TIMEOUT_MAX:.0f} seconds, not {seconds!r}")
         with self._lock:
             self._require()
             if self._thread is not None:
@@ -137,9 +135,7 @@ class Checkpoints(Database):
 
     def _on_round_error(self, error: Exception) -> None:
         """Say that a round failed; the loop goes on."""
-        _log.error(
-            "wal_checkpoint failed; the loop goes on", exc_info=error, extra={"mode": self.PERIODIC_MODE}
-        )
+        _log.error("wal_checkpoint failed; the loop goes on", exc_info=error, extra={"mode": self.PERIODIC_MODE})
 
     def _watch_backlog(self, done: CheckpointRound) -> None:
         """Warn when rounds in a row succeeded without finishing: somebody pins a snapshot."""
@@ -165,9 +161,7 @@ class Checkpoints(Database):
         if thread is not threading.current_thread():
             thread.join(self.JOIN_S)
             if thread.is_alive():
-                _log.warning(
-                    "wal_checkpoint thread did not stop within %.1f s; closing without it", self.JOIN_S
-                )
+                _log.warning("wal_checkpoint thread did not stop within %.1f s; closing without it", self.JOIN_S)
         _log.info("wal_checkpoint aggregate", extra=aggregate(self._samples))
 
     def _final_checkpoint(self, connection: sqlite3.Connection) -> None:

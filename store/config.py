@@ -88,9 +88,7 @@ def _load(source: Path) -> object:
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise StoreValidation(
-                        f"key {shown(key.value)} is given twice (line {key.start_mark.line + 1})"
-                    )
+                    raise StoreValidation(f"key {shown(key.value)} is given twice (line {key.start_mark.line + 1})")
                 seen.add(key.value)
         return loader.construct_mapping(node, deep=True)
 

@@ -42,13 +42,9 @@ class Database:
     ) -> None:
         self._path = _database_path(db_path)
         if not callable(connect):
-            raise StoreValidation(
-                f"connect must be callable like sqlite3.connect, not {type(connect).__name__}"
-            )
+            raise StoreValidation(f"connect must be callable like sqlite3.connect, not {type(connect).__name__}")
         if not callable(clock):
-            raise StoreValidation(
-                f"clock must be callable and return nanoseconds, not {type(clock).__name__}"
-            )
+            raise StoreValidation(f"clock must be callable and return nanoseconds, not {type(clock).__name__}")
         self._connect = connect
         self._clock = clock
         self._lock = threading.RLock()
@@ -138,17 +134,13 @@ class Database:
         # SQLite rolls a whole transaction back on its own after some errors (disk full, I/O error).
         # If the caller swallowed that error, going on would commit the rest of the block alone.
         if not connection.in_transaction:
-            raise StoreError(
-                "SQLite has rolled this transaction back after an earlier error; leave the block"
-            )
+            raise StoreError("SQLite has rolled this transaction back after an earlier error; leave the block")
 
     def _refuse_reentry(self, connection: sqlite3.Connection) -> None:
         # Only a signal handler can get here: the lock is re-entrant, so it may interrupt this
         # thread's own write between BEGIN and COMMIT, and must not commit or roll back that write.
         if connection.in_transaction:
-            raise StoreError(
-                "this thread is in the middle of another write; a signal handler cannot write here"
-            )
+            raise StoreError("this thread is in the middle of another write; a signal handler cannot write here")
 
     def _roll_back(self, connection: sqlite3.Connection) -> None:
         if self._connection is None:  # close() came in between, and has rolled back
@@ -184,9 +176,7 @@ def check_is_file_or_absent(path: Path) -> None:
         mode = path.stat().st_mode
     except FileNotFoundError:
         if not path.parent.is_dir():
-            raise StoreValidation(
-                f"{path}: the directory {path.parent} does not exist; create it first"
-            ) from None
+            raise StoreValidation(f"{path}: the directory {path.parent} does not exist; create it first") from None
         return
     except OSError as error:
         raise StoreValidation(f"{path} cannot be examined: {error.strerror}") from error

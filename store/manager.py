@@ -121,9 +121,7 @@ class StateManager(Checkpoints, Backups, Sessions, EngineState, Metrics, Fills):
         """Refuse the damaged file, naming what to restore."""
         backup = self.newest_good_backup()
         advice = (
-            f"the newest good backup is {backup}"
-            if backup
-            else f"there is no good backup in {self.backup_directory}"
+            f"the newest good backup is {backup}" if backup else f"there is no good backup in {self.backup_directory}"
         )
         raise StoreDamaged(f"{self._path} is damaged: {problem}; it was left as it is; {advice}")
 

@@ -52,9 +52,7 @@ class Metrics(Database):
         except sqlite3.IntegrityError as error:
             _refused(error, key, session_id)
 
-    def system_metrics(
-        self, name: str | None = None, *, after: int = 0, limit: int | None = None
-    ) -> list[Metric]:
+    def system_metrics(self, name: str | None = None, *, after: int = 0, limit: int | None = None) -> list[Metric]:
         """Metrics in the order they were recorded, of one name or all, with `metric_id` above `after`.
 
         Page through a long table by passing the last `metric_id` seen; `limit=None` means all.

@@ -1,6 +1,6 @@
 """What is checked before a database file is used.
 
-A file that fails is refused and left exactly as found: the check connection is opened with
+A file that fails is refused and left as found: beside a WAL the check connection is opened with
 `mode=ro`, because a read-write one would, on its close, move a crashed program's WAL into the main
 file and delete it. Nothing here reads the file's bytes itself: closing any descriptor on a database
 cancels the POSIX locks of every connection this process has to it
@@ -20,7 +20,7 @@ from store.schema import APPLICATION_ID
 
 _PRIMARY: Final = 0xFF  # an extended result code's low byte
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# A read-only connection cannot roll back a hot journal or make a missing -shm.
+# A read-only connection cannot roll back a hot journal, nor everywhere make a missing -shm.
 _NEEDS_WRITING: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
@@ -37,7 +37,9 @@ def file_problem(path: Path) -> str | None:
     A WAL beside an empty or missing main file holds committed rows, but SQLite takes it for a
     left-over and deletes it.
     """
-    main, wal = _size(path), _size(path.with_name(path.name + "-wal"))
+    main, wal = _size(path), _size(_wal(path))
+    if main == 1:
+        return "the file is one byte long, which SQLite takes for an empty database and overwrites"
     if not main and wal:
         state = "is empty" if main == 0 else "is missing"
         return f"the main file {state} but its -wal holds {wal} bytes; SQLite would delete that -wal"
@@ -48,23 +50,22 @@ def inspect_file(path: Path, connect: Connect, timeout_s: float) -> Inspection:
     """Run `quick_check` on an existing file and read its identity and version, changing nothing.
 
     Raises StoreIdentity when a sound file belongs to another program, StoreError when it cannot be
-    opened at all. A hot rollback journal (a kill before the first switch to WAL) is the one case in
-    which the file is opened for writing, since only SQLite's own rollback makes it readable.
+    opened at all. Without a WAL there is nothing that a read-write connection could move, and it can
+    roll back the journal that a kill before the first switch to WAL leaves, which a read-only one
+    cannot; it also takes its own -shm away again.
     """
-    try:
-        return _inspect(read_only_uri(path), path, connect, timeout_s)
-    except sqlite3.Error as error:
-        if primary_code(error) not in _NEEDS_WRITING:
-            raise cannot_open(path, error) from error
-    try:
-        return _inspect(str(path), path, connect, timeout_s)
-    except sqlite3.Error as error:
-        raise cannot_open(path, error) from error
+    modes = ("ro", "rw") if _size(_wal(path)) else ("rw",)
+    for mode in modes:
+        try:
+            return _inspect(path, mode, connect, timeout_s)
+        except sqlite3.Error as error:
+            if mode == modes[-1] or primary_code(error) not in _NEEDS_WRITING:
+                raise cannot_open(path, error) from error
+    raise AssertionError("unreachable: the last mode returns or raises")
 
 
-def _inspect(target: str, path: Path, connect: Connect, timeout_s: float) -> Inspection:
-    uri = target.startswith("file:")
-    with closing(connect(target, uri=uri, timeout=timeout_s, isolation_level=None)) as connection:
+def _inspect(path: Path, mode: str, connect: Connect, timeout_s: float) -> Inspection:
+    with closing(connect(file_uri(path, mode), uri=True, timeout=timeout_s, isolation_level=None)) as connection:
         try:
             problem = quick_check(connection)
             if problem is not None:
@@ -97,10 +98,10 @@ def quick_check(connection: sqlite3.Connection) -> str | None:
     return " ".join(str(rows[0][0]).split()) if rows else "quick_check returned nothing"
 
 
-def read_only_uri(path: Path) -> str:
-    """The URI that opens `path` read-only; every character of the path is taken literally."""
+def file_uri(path: Path, mode: str) -> str:
+    """The URI that opens an existing `path` in `mode` (ro, rw); each character of it is taken literally."""
     posix = path.absolute().as_posix()
-    return "file://" + quote(os.fsencode(posix if posix.startswith("/") else "/" + posix)) + "?mode=ro"
+    return "file://" + quote(os.fsencode(posix if posix.startswith("/") else "/" + posix)) + f"?mode={mode}"
 
 
 def primary_code(error: sqlite3.Error) -> int | None:
@@ -112,6 +113,10 @@ def primary_code(error: sqlite3.Error) -> int | None:
 def cannot_open(path: Path, error: sqlite3.Error) -> StoreError:
     """The error for a file that SQLite cannot open for reasons other than damage."""
     return StoreError(f"{path} cannot be opened: {error}; check its permissions and who else is using it")
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
 
 
 def _size(path: Path) -> int | None:

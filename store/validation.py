@@ -32,16 +32,12 @@ def text(value: object, what: str, limit: int = MAX_TEXT) -> str:
     if len(value) > limit:
         raise StoreValidation(f"{what} has {len(value)} characters; at most {limit} are stored")
     if "\0" in value:
-        raise StoreValidation(
-            f"{what} contains a NUL character, where SQLite's text functions stop: {shown(value)}"
-        )
+        raise StoreValidation(f"{what} contains a NUL character, where SQLite's text functions stop: {shown(value)}")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise StoreValidation(
-                f"{what} contains a lone surrogate, which is no text: {shown(value)}"
-            ) from None
+            raise StoreValidation(f"{what} contains a lone surrogate, which is no text: {shown(value)}") from None
     return value
 
 
@@ -99,9 +95,7 @@ def amount(value: object, what: str) -> str:
     elif isinstance(value, float):
         raise StoreValidation(f"{what} must be exact: pass Decimal, int or text, not the float {value!r}")
     else:
-        raise StoreValidation(
-            f"{what} must be Decimal, int or text, not {type(value).__name__}: {shown(value)}"
-        )
+        raise StoreValidation(f"{what} must be Decimal, int or text, not {type(value).__name__}: {shown(value)}")
     if not _DECIMAL.fullmatch(plain):
         raise StoreValidation(
             f"{what} must be a plain decimal such as 12.50, at most 30 digits each side, not {shown(value)}"
