@@ -18,7 +18,7 @@ from crashlab.errors import LabError, LimitError, UsageError
 
 __all__ = ["FileFacts", "Triplet"]
 
-_BLOCK = 1 << 20
+_BLOCK = 128 << 10
 
 
 class FileFacts(NamedTuple):
