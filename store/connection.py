@@ -87,28 +87,34 @@ class Database:
             finally:
                 self._in_block = False
 
-    def _write(self, sql: str, parameters: Sequence[object]) -> sqlite3.Cursor:
-        """Run one statement in a transaction of its own, or in the open `transaction()`."""
+    def _write(self, sql: str, parameters: Sequence[object]) -> tuple[int, int]:
+        """Run one statement in a transaction of its own, or in the open `transaction()`.
+
+        Returns the row id it inserted and the number of rows it changed.
+        """
         with self._lock:
             connection = self._connection
             if connection is None:
                 raise self._not_open()
             if self._in_block:
                 self._require_block(connection)
-                return connection.execute(sql, parameters)
+                cursor = connection.execute(sql, parameters)
+                return cursor.lastrowid or 0, cursor.rowcount
             if connection.in_transaction:
                 self._refuse_reentry(connection)
             try:
-                connection.execute("BEGIN IMMEDIATE")
-                cursor = connection.execute(sql, parameters)
-                connection.execute("COMMIT")
+                # One cursor for the three statements: making another costs as much as a statement.
+                cursor = connection.execute("BEGIN IMMEDIATE")
+                cursor.execute(sql, parameters)
+                outcome = cursor.lastrowid or 0, cursor.rowcount
+                cursor.execute("COMMIT")
             except BaseException as error:
                 self._roll_back(connection)
                 # A signal handler may have run close() between two of the statements above.
                 if self._connection is None and isinstance(error, sqlite3.ProgrammingError):
                     raise self._not_open() from error
                 raise
-            return cursor
+            return outcome
 
     def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         """Run one query and fetch every row before the lock is released.

@@ -26,4 +26,4 @@ class EngineState(Database):
 
     def delete_engine_state(self, key: str) -> bool:
         """Remove `key`; whether it was there."""
-        return self._write("DELETE FROM engine_state WHERE key = ?", (name(key, "key"),)).rowcount > 0
+        return self._write("DELETE FROM engine_state WHERE key = ?", (name(key, "key"),))[1] > 0

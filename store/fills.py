@@ -57,7 +57,7 @@ class Fills(Database):
             self._clock() if ts is None else integer(ts, "ts"),
         )
         try:
-            return self._write(_INSERT, parameters).lastrowid or 0
+            return self._write(_INSERT, parameters)[0]
         except sqlite3.IntegrityError as error:
             _refused(error, fill_id, session_id)
 

@@ -48,7 +48,7 @@ class Metrics(Database):
             self._clock() if ts is None else integer(ts, "ts"),
         )
         try:
-            return self._write(_INSERT, parameters).lastrowid or 0
+            return self._write(_INSERT, parameters)[0]
         except sqlite3.IntegrityError as error:
             _refused(error, key, session_id)
 

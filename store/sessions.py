@@ -30,14 +30,13 @@ class Sessions(Database):
         if parent is not None:
             integer(parent, "parent", least=1)
         try:
-            cursor = self._write(
+            row, _ = self._write(
                 "INSERT INTO sessions (parent_id, started_at) VALUES (?, ?)",
                 (parent, self._clock()),
             )
         except sqlite3.IntegrityError as error:
             raise StoreValidation(f"there is no session {parent} to be the parent") from error
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+        return row
 
     def close_session(self, session_id: int) -> bool:
         """Set `ended_at`; True when this call closed it, False when it was closed before.
@@ -46,11 +45,11 @@ class Sessions(Database):
         """
         integer(session_id, "session_id", least=1)
         with self._lock:
-            cursor = self._write(
+            _, changed = self._write(
                 "UPDATE sessions SET ended_at = ? WHERE session_id = ? AND ended_at IS NULL",
                 (self._clock(), session_id),
             )
-            if cursor.rowcount:
+            if changed:
                 return True
             if self.get_session(session_id) is None:
                 raise StoreValidation(f"there is no session {session_id} to close")

@@ -11,6 +11,21 @@ import pytest
 from store import StateManager, StoreClosed, StoreError
 
 
+def intercepting(before):
+    """A connect() that calls `before(sql)` ahead of every statement."""
+
+    class Cursor(sqlite3.Cursor):
+        def execute(self, sql, *args):
+            before(sql)
+            return super().execute(sql, *args)
+
+    class Connection(sqlite3.Connection):
+        def execute(self, sql, *args):
+            return self.cursor(Cursor).execute(sql, *args)
+
+    return lambda *args, **options: sqlite3.connect(*args, factory=Connection, **options)
+
+
 def test_a_transaction_commits_all_or_nothing(store):
     with pytest.raises(RuntimeError, match="half way"), store.transaction():
         store.record_system_metric("m", 1)
@@ -62,13 +77,11 @@ def test_a_write_from_inside_another_write_is_refused_and_harms_nothing(store):
 
 
 def test_a_close_from_a_signal_handler_in_the_middle_of_a_write(make, path, query, logged):
-    class Interrupted(sqlite3.Connection):
-        def execute(self, sql, *args):
-            if sql.startswith("INSERT INTO system_metrics"):
-                store.close()  # where a handler runs: after BEGIN returned, before the INSERT
-            return super().execute(sql, *args)
+    def before(sql: str) -> None:
+        if sql.startswith("INSERT INTO system_metrics"):
+            store.close()  # where a handler runs: after BEGIN returned, before the INSERT
 
-    store = make(connect=lambda *args, **options: sqlite3.connect(*args, factory=Interrupted, **options))
+    store = make(connect=intercepting(before))
     store.set_engine_state("a", "1")
     with pytest.raises(StoreClosed, match="is closed"):
         store.record_system_metric("m", 1)
@@ -79,21 +92,19 @@ def test_a_close_from_a_signal_handler_in_the_middle_of_a_write(make, path, quer
 
 
 def test_a_failed_write_leaves_no_transaction_open(make):
-    class FullDisk(sqlite3.Connection):
-        broken = False
+    broken = False
 
-        def execute(self, sql, *args):
-            if self.broken and sql == "COMMIT":
-                raise sqlite3.OperationalError("database or disk is full")
-            return super().execute(sql, *args)
+    def before(sql: str) -> None:
+        if broken and sql == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
 
-    store = make(connect=lambda *args, **options: sqlite3.connect(*args, factory=FullDisk, **options))
-    FullDisk.broken = True
+    store = make(connect=intercepting(before))
+    broken = True
     with pytest.raises(sqlite3.OperationalError, match="disk is full"):
         store.record_system_metric("m", 1)
     with pytest.raises(sqlite3.OperationalError, match="disk is full"), store.transaction():
         store.record_system_metric("m", 2)
-    FullDisk.broken = False
+    broken = False
     store.record_system_metric("m", 3)
     assert [m.value for m in store.system_metrics()] == [3]
 
