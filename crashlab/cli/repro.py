@@ -53,7 +53,8 @@ def repro(
     """Reproduce a known field failure on this machine, with its control.
 
     EXHIBIT is its name, such as s38. Everything happens in a temporary directory that is removed.
-    Exit codes: 0 reproduced in every run, 1 a run contradicts what SQLite promises, 2 usage, 3 no answer.
+    Exit codes: 0 reproduced in every run, 1 a run contradicts what SQLite promises, 2 usage, 3 no
+    answer, 130 interrupted.
     """
     if listing:
         _list()

@@ -40,7 +40,7 @@ def find_exhibit(name: str) -> Exhibit:
     exhibit = EXHIBITS.get(name.casefold())
     if exhibit is None:
         raise UsageError(
-            f"unknown exhibit {name!r}{did_you_mean(name, EXHIBITS)}; known: {', '.join(EXHIBITS)} "
-            "('crashlab repro --list' describes them)"
+            f"unknown exhibit {name!r}, known: {', '.join(EXHIBITS)} ('crashlab repro --list' describes them)"
+            f"{did_you_mean(name, EXHIBITS)}"
         )
     return exhibit

@@ -10,6 +10,8 @@ RESTARTED = "restarted"
 COPIED_WHOLE = "copied-whole"
 WAL_DELETED = "wal-deleted"
 MAIN_ALONE = "main-alone"
+INTERRUPTED = "interrupted"
+"""How `Reproduction.stopped` begins after a Ctrl-C."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -148,7 +150,12 @@ class Reproduction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def exit_code(self) -> int:
-        """0 when every wanted run reproduced it, 1 if one contradicts SQLite's promise, 3 if any has no answer."""
+        """0 when every wanted run reproduced it, 1 if one contradicts SQLite's promise, 3 if any has no answer.
+
+        130 after a Ctrl-C.
+        """
+        if self.stopped.startswith(INTERRUPTED):
+            return 130
         if self.count(Verdict.FAIL):
             return 1
         return 0 if self.count(Verdict.PASS) == self.wanted else 3

@@ -18,6 +18,7 @@ from crashlab.faults.hangup import HangUpFault
 from crashlab.faults.text import split_fault
 from crashlab.gallery.s38.result import (
     COPIED_WHOLE,
+    INTERRUPTED,
     MAIN_ALONE,
     RESTARTED,
     WAL_DELETED,
@@ -93,7 +94,8 @@ def reproduce(
     """Close the terminal on `runs` writers, one after another, and say what each close and its aftermath did.
 
     Nothing is left behind: all files lie in a temporary directory. `deadline_s` bounds the whole; no run is
-    begun after it and `stopped` says so. `progress(done, of)` is called after each run.
+    begun after it and `stopped` says so; Ctrl-C keeps the runs that are done. `progress(done, of)` is called after
+    each run.
 
     Raises:
         UsageError: a number out of range, or no pseudo-terminals on this platform.
@@ -108,7 +110,7 @@ def reproduce(
     until = time.monotonic() + deadline_s
     done: list[Run] = []
     stopped = ""
-    with tempfile.TemporaryDirectory(prefix="crashlab-s38-") as directory:
+    with _scratch() as directory:
         with closing(make_launcher(WORKLOAD)) as launcher:
             for index in range(runs):
                 left = until - time.monotonic()
@@ -121,14 +123,19 @@ def reproduce(
                 place.mkdir()
                 try:
                     done.append(run_once(plan, launcher, place))
+                    progress(len(done), runs)
                 except LabError as error:
                     if not done:
                         raise
                     stopped = f"the lab broke in run {index + 1} of {runs}: {error}"
                     break
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    stopped = f"{INTERRUPTED} after {len(done)} of {runs} runs"
+                    break
                 finally:
                     shutil.rmtree(place, ignore_errors=True)
-                progress(len(done), runs)
         environment = _environment(directory)
     return Reproduction(seed, runs, tuple(done), stopped, environment)
 
@@ -216,11 +223,9 @@ def _treat(order: Order, evidence: Triplet, place: Path, acked: set[int]) -> tup
     shutil.copyfile(evidence.main, alone.main)
     own = Triplet.of(order.database)
     return (
-        _open(order, own, acked, Fate(RESTARTED, "program restarted, files untouched", hang_up, death, len(acked))),
-        _open(order, whole, acked, Fate(COPIED_WHOLE, "all files copied, copy opened", control, death, len(acked))),
-        _open(
-            order, without, acked, Fate(WAL_DELETED, "-wal deleted, then restarted", interference, meddling, len(acked))
-        ),
+        _open(order, own, acked, Fate(RESTARTED, "restarted, files untouched", hang_up, death, len(acked))),
+        _open(order, whole, acked, Fate(COPIED_WHOLE, "everything copied (control)", control, death, len(acked))),
+        _open(order, without, acked, Fate(WAL_DELETED, "-wal deleted, restarted", interference, meddling, len(acked))),
         _open(order, alone, acked, Fate(MAIN_ALONE, "main file copied alone", copied, meddling, len(acked))),
     )
 
@@ -262,7 +267,9 @@ def _on_disk(
     log = evidence.wal.read_bytes() if evidence.wal.exists() else b""
     wal = parse_wal(log)
     exposure = measure_exposure(main, log, wal)
-    unread = sum(run.frames for run in wal.tail if run.current)
+    # Once a transaction has rewritten a frame in place, SQLite leaves the salts of its later frames zero until the
+    # commit (walEncodeFrame in wal.c), so those are of this round too.
+    unread = sum(run.frames for run in wal.tail if run.current or run.salts == (0, 0))
     oldest_ns = acked.get(lone.lost_first, 0)
     return OnDisk(
         sizes=evidence.sizes(),
@@ -319,6 +326,13 @@ def _validate(*, runs: int, grace_s: float, auto_checkpoint: int, close_s: float
         raise UsageError(f"auto-checkpoint is {auto_checkpoint}, expected 0 (off) to 1000000 frames")
     if not 0 < deadline_s <= 86_400:
         raise UsageError(f"deadline is {deadline_s:g} s, expected more than 0 and at most 86400")
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="crashlab-s38-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise LabError(f"can't make a temporary directory ({error}); set TMPDIR to one that is writable") from error
 
 
 def _last_words(ended: Ended) -> str:

@@ -92,7 +92,7 @@ def _files(found: OnDisk) -> Padding:
 def _fates(run: Run) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("  what was done")
-    for name in ("acked", "came back", "lost", "quick_check", "integrity_check"):
+    for name in ("acked", "back", "lost", "quick_check", "integrity_check"):
         table.add_column(name, justify="left" if name.endswith("check") else "right")
     for fate in run.fates:
         lost = Text(str(fate.lost), style="bold red" if fate.lost else "green")

@@ -84,8 +84,8 @@ def log_lines(found: OnDisk) -> tuple[str, ...]:
     ]
     if found.frames_unread:
         lines.append(
-            f"Behind it {found.frames_unread} more frames of the open transaction: SQLite rewrites these in place "
-            "and would have put their checksums right at the commit. Nothing committed is among them."
+            f"Behind it {found.frames_unread} more frames of the open transaction, which SQLite rewrites in place and "
+            "gives their checksums only at the commit. Nothing committed is among them."
         )
     if found.frames_old:
         lines.append(
@@ -109,7 +109,7 @@ def conclusions(run: Run) -> tuple[tuple[str, str], ...]:
     deleted, alone = run.fate(WAL_DELETED), run.fate(MAIN_ALONE)
     return (
         (close.fault, _about_close(run, close)),
-        (copied.fault, f"A copy of all the files, taken before anything opened them, {_brought_back(copied)}."),
+        (copied.fault, f"A copy of all the files, taken before anything opened them, {_brought_back(copied, alone)}."),
         (deleted.fault, _about_loss("Deleting the -wal after the close", deleted)),
         (alone.fault, _about_alone(alone, deleted)),
     )
@@ -186,12 +186,13 @@ def _about_alone(alone: Fate, deleted: Fate) -> str:
     return _about_loss(deed, alone)
 
 
-def _brought_back(fate: Fate) -> str:
+def _brought_back(fate: Fate, alone: Fate) -> str:
     if fate.error or not fate.sound:
         return f"is damaged: {_first_complaint(fate)}"
     if fate.lost:
         return f"lacks {fate.lost} of {fate.acked} committed rows"
-    return f"brought back all {fate.found} rows: the copy was no problem, leaving out the -wal is"
+    moral = ": the copy was no problem, leaving out the -wal is" if alone.lost else ""
+    return f"brought back all {fate.found} rows{moral}"
 
 
 def _first_complaint(fate: Fate) -> str:

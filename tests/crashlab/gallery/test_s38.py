@@ -96,6 +96,8 @@ def test_what_is_on_disk_is_read_before_sqlite_touches_it():
     assert found.exposed_frames == found.frames_committed > 0
     assert found.commits == found.exposed_commits == found.exposed_rows
     assert found.frames_uncommitted > 0, "the open transaction must have spilled into the WAL"
+    assert found.frames_unread > 0
+    assert found.frames_old == 0, "the WAL began empty after the earlier session's clean end"
     assert (found.main_alone, found.exposed_s > 0) == ("readable", True)
 
 
@@ -202,6 +204,17 @@ def test_runs_differ_are_counted_and_stop_at_the_deadline():
     assert "Stopped early" in summary(cut)
 
 
+@on_linux
+def test_ctrl_c_keeps_the_runs_that_are_done():
+    def interrupt(done, _of):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    result = reproduce(1, runs=10, progress=interrupt)
+    assert (len(result.runs), result.stopped) == (2, "interrupted after 2 of 10 runs")
+    assert result.exit_code == 130
+
+
 def test_the_same_seed_gives_the_same_plan():
     assert draw_plan(4, 2) == draw_plan(4, 2)
     assert draw_plan(4, 2) != draw_plan(4, 3)
@@ -227,6 +240,8 @@ def test_the_text_fits_and_names_the_classes(width):
     text = printed(result, width)
     longest_command = max(len(line) for line in again(result)) + 2
     assert max(len(line.rstrip()) for line in text.splitlines()) <= max(min(width, 110), longest_command)
+    if width >= 80:
+        assert sum(line.endswith("ok           ok") for line in map(str.rstrip, text.splitlines())) == 4
     words = " ".join(text.split())
     for phrase in (
         "process death by hang-up",
@@ -267,7 +282,8 @@ def test_the_command_lists_what_there_is():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["s39"], "unknown exhibit 's39'; did you mean 's38'"),
+        (["s39"], "describes them); did you mean 's38'?"),
+        (["zebra"], "unknown exhibit 'zebra', known: s38"),
         ([], "no exhibit named; known: s38"),
         (["s38", "--grace", "0"], "grace is 0 s"),
         (["s38", "--grace", "nan"], "grace is nan s"),
@@ -297,6 +313,14 @@ def test_a_machine_that_has_no_terminal_to_give_is_an_error_of_the_lab(monkeypat
     monkeypatch.setattr(os, "openpty", refuse)
     with pytest.raises(LabError, match="is /dev/pts mounted"):
         reproduce()
+
+
+@on_linux
+def test_no_place_for_temporary_files_is_an_error_of_the_lab(monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+        with pytest.raises(LabError, match="set TMPDIR"):
+            reproduce()
 
 
 def test_an_exhibit_is_found_whatever_its_case():
