@@ -1,14 +1,17 @@
 """What every oracle is handed: the history, what came back, and what was promised."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import msgspec
 
-from crashlab.model.contract import Contract, FaultClass, Promise
+from crashlab.model.contract import Contract, Durability, FaultClass, Promise
 from crashlab.model.finding import Finding, Identity
 from crashlab.model.history import History
 from crashlab.model.step import Row, Table
+from crashlab.oracles.keys import KeyIndex
+from crashlab.oracles.presence import Presence
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -33,7 +36,7 @@ class Recovered(msgspec.Struct, frozen=True):
     check_problems: dict[str, tuple[str, ...]] = {}
 
 
-class View(msgspec.Struct, frozen=True):
+class View(msgspec.Struct, frozen=True, dict=True):
     """One trial as the oracles see it."""
 
     subject: str
@@ -48,6 +51,26 @@ class View(msgspec.Struct, frozen=True):
     def promise(self) -> Promise:
         """What the contract promises for this trial's fault class."""
         return self.contract.promise(self.fault_class, self.synchronous)
+
+    @property
+    def rows_judged(self) -> bool:
+        """False if the program refused to start, or nothing at all is promised about rows.
+
+        Interference is judged even under NONE: rows may then be gone, but not be wrong.
+        """
+        if self.recovered.refused:
+            return False
+        return self.promise.durability is not Durability.NONE or self.fault_class is FaultClass.INTERFERENCE
+
+    @cached_property
+    def index(self) -> KeyIndex:
+        """The keys, their writers and what came back; built once and shared."""
+        return KeyIndex(self.history.steps, self.tables, self.recovered.rows)
+
+    @cached_property
+    def presence(self) -> Presence:
+        """Which steps are there for certain and which for certain not; built once and shared."""
+        return Presence(self.index, all_acked=self.promise.durability is Durability.ALL)
 
     def finding(self, oracle: str, invariant: str, message: str, **evidence: Any) -> Finding:
         """Build a finding of this trial; evidence is plain data, bounded by the caller."""
