@@ -1,6 +1,9 @@
-"""Command line."""
+"""The command line: `crashlab gate`, `run`, `replay`, `repro`, `bench`, `doctor`.
 
+Exit codes: 0 GO or pass · 1 NO-GO or failures · 2 usage or configuration · 3 INCONCLUSIVE ·
+130 interrupted.
+"""
 
-def main() -> int:
-    """Placeholder until the commands land."""
-    raise SystemExit(2)
+from crashlab.cli.main import main
+
+__all__ = ["main"]

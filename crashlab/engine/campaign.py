@@ -77,13 +77,16 @@ def run_campaign(
     *,
     name: str = "campaign",
     check_room: Callable[[], None] = lambda: None,
+    tally: Tally | None = None,
 ) -> Tally:
     """Run cases until they or a limit end it; the tally says which.
 
-    `cases` is drawn from as trials are started, so it may look at events of earlier ones. On
-    KeyboardInterrupt the tally so far is labelled and the exception goes on.
+    `tally` may be the caller's own: on KeyboardInterrupt it is labelled, the road closed, and the exception
+    goes on, so what was found so far is kept. Limits count what this campaign adds.
     """
-    tally = Tally()
+    tally = Tally() if tally is None else tally
+    failures_before = tally.count(Verdict.FAIL)
+    limits = msgspec.structs.replace(limits, failures_max=limits.failures_max + failures_before)
     started = time.monotonic()
     emitter.emit(EventKind.CAMPAIGN_STARTED, name=name, slots=limits.slots)
     pending: set[Future[Outcome]] = set()

@@ -1,6 +1,5 @@
 """Roads: how a case becomes an outcome. The real road kills real processes."""
 
-import itertools
 import queue
 from pathlib import Path
 from typing import Protocol
@@ -54,7 +53,6 @@ class RealRoad:
         self._probe = probe
         self._idle: queue.SimpleQueue[tuple[Launcher, JudgeClient]] = queue.SimpleQueue()
         self._all: list[tuple[Launcher, JudgeClient]] = []
-        self._numbers = itertools.count()
         self._closed = False
 
     def declared_params(self) -> dict[str, Param]:
@@ -76,8 +74,7 @@ class RealRoad:
         sound = False
         try:
             params = self._params(judge, {**self.subject.params, **case.params})
-            directory = self._workspace.root / f"run{next(self._numbers)}"
-            directory.mkdir()
+            directory = self._workspace.make_run()
             order = Order(
                 str(directory),
                 str(directory / DATABASE),
@@ -119,6 +116,8 @@ class RealRoad:
         return {**judge.params, **given}
 
     def _take(self) -> tuple[Launcher, JudgeClient]:
+        if self._closed:
+            raise LabError("the road is closed: no more trials run on it")
         try:
             return self._idle.get_nowait()
         except queue.Empty:

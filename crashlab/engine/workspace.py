@@ -1,6 +1,7 @@
 """The lab's own scratch directory: on tmpfs where there is one, always removed, never shared."""
 
 import contextlib
+import itertools
 import os
 import shutil
 import sys
@@ -29,7 +30,7 @@ class Workspace:
         _sweep(self.base)
         self.root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=self.base))
         self._pid = os.getpid()
-        self._count = 0
+        self._numbers = itertools.count()
         self.check_room()
 
     def check_room(self) -> None:
@@ -40,6 +41,12 @@ class Workspace:
                 f"the lab's own disk {self.base} has {free >> 20} MiB free, {FREE_BYTES_MIN >> 20} MiB are needed; "
                 "free some space or point --workspace elsewhere"
             )
+
+    def make_run(self) -> Path:
+        """Make and return a new directory for one run; safe for threads, and for several roads at once."""
+        directory = self.root / f"run{next(self._numbers)}"
+        directory.mkdir()
+        return directory
 
     def close(self) -> None:
         """Remove the directory and all in it."""

@@ -34,3 +34,8 @@ def make_launcher(workload: str, path: tuple[str, ...] = ()) -> Launcher:
     from crashlab.writers.spawn import SpawnLauncher
 
     return SpawnLauncher(workload, path)
+
+
+def can_hang_up() -> bool:
+    """True if a writer can be put on a pseudo-terminal here."""
+    return sys.platform.startswith("linux")

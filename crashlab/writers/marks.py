@@ -22,6 +22,7 @@ class Marks:
         self._left = trigger.n if trigger else 0
         self._phase = trigger.phase if trigger and trigger.moment is Moment.PHASE else ""
         self._acks = trigger is not None and trigger.moment is Moment.ACK
+        self.fired = False
         self._lock = threading.Lock()
         self._closing = False
         self._in_step = threading.local()
@@ -85,5 +86,6 @@ class Marks:
             self._left -= 1
             due = self._left == 0
         if due and self._trigger is not None:
+            self.fired = True
             self.log.fired(self._trigger.action)
             self._fire(self._trigger)

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +15,14 @@ from crashlab.model.step import Lane
 from crashlab.writers.connection import ConnectMaker
 from crashlab.writers.context import RunContext
 from crashlab.writers.marks import Marks
-from crashlab.writers.order import OnHangUp, Order, Trigger, log_base
+from crashlab.writers.order import HangUp, OnHangUp, Order, Trigger, log_base
 
 EXIT_CRASHED = 70
 """Exit code of a writer whose workload raised outside a step (EX_SOFTWARE of sysexits.h)."""
 
 REFUSALS_MAX = 200
+IDLE_S = 2.0
+IDLE_POLL_S = 0.001
 
 
 class HungUp(BaseException):
@@ -48,11 +51,14 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
         lanes = [lane for lane in workload.lanes(context) if lane.process == process]
         try:
             _run_lanes(workload, lanes, instance, context, marks, order, stop, on_hangup is OnHangUp.PRINT)
+            if order.hangup is not None and process == 0 and marks.fired:
+                _idle_at_console(order.hangup)
         except HungUp:
             log.note("hang-up: handled")
             stop.set()
-        with marks.inside(MARK_CLOSE):
-            instance.close()
+        marks.enter(MARK_CLOSE)
+        instance.close()
+        marks.leave(MARK_CLOSE)  # only a close() that returned was a clean one
     except HungUp:
         log.note("hang-up: while starting or closing")
         return EXIT_CRASHED
@@ -62,6 +68,16 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
         traceback.print_exc()
         return EXIT_CRASHED
     return 0
+
+
+def _idle_at_console(hangup: HangUp) -> None:
+    """Stay up with nothing to do: the terminal is about to close, and a console program does not leave first."""
+    until = time.monotonic() + hangup.grace_s + IDLE_S
+    while time.monotonic() < until:
+        time.sleep(IDLE_POLL_S)
+        if hangup.on is OnHangUp.PRINT:
+            sys.stdout.write("idle\n")
+            sys.stdout.flush()
 
 
 def _prepare_hangup(on: OnHangUp | None) -> None:

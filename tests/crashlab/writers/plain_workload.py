@@ -38,8 +38,8 @@ class Plain:
         for number in range(int(ctx.params.get("steps", 50))):
 
             def do(number=number):
-                connection.execute("BEGIN IMMEDIATE")
                 try:
+                    connection.execute("BEGIN IMMEDIATE")
                     connection.execute("INSERT INTO t VALUES(?, ?)", (number, f"row {number}"))
                     connection.execute("COMMIT")
                 except BaseException:

@@ -1,0 +1,110 @@
+"""`crashlab gate`: may this program go live?"""
+
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from crashlab.cli.options import (
+    Output,
+    budget_option,
+    config_option,
+    format_option,
+    open_config,
+    pick_subject,
+    results_option,
+    seed_option,
+    slots_option,
+    subject_option,
+    workspace_option,
+)
+from crashlab.decide.duration import parse_duration
+from crashlab.decide.evidence import GateReport
+from crashlab.decide.gate import Gate, GateOptions
+from crashlab.decide.policy import Decision
+from crashlab.engine.casedir import write_atomically
+from crashlab.engine.events import Emitter
+from crashlab.engine.rundir import make_run_directory
+from crashlab.report.ndjson import NdjsonWriter, open_records
+from crashlab.report.progress import ProgressListener
+from crashlab.report.text import render_gate
+
+
+@click.command(
+    epilog="Exit codes: 0 GO · 1 NO-GO · 2 usage · 3 INCONCLUSIVE · 130 interrupted.  "
+    "Example: crashlab gate --subject store --budget 60s --format json=gate.json"
+)
+@subject_option
+@config_option
+@seed_option
+@budget_option
+@slots_option
+@click.option("--db", "database", metavar="PATH", help="Also check this existing database (a consistent copy of it).")
+@results_option
+@workspace_option
+@format_option
+def gate(
+    subject: str | None,
+    config_path: Path | None,
+    seed: int,
+    budget: float | None,
+    slots: int,
+    database: str | None,
+    results: Path | None,
+    workspace: str | None,
+    formats: tuple[str, ...],
+) -> int:
+    """Judge a subject: environment, controls, real kills, and one decision.
+
+    The evidence is about process death (SIGKILL, terminal hang-up). A kill is not a power loss.
+    """
+    output = Output(formats)
+    config = open_config(config_path)
+    chosen = config.subject(pick_subject(config, subject))
+    records = make_run_directory(results or config.results_directory, "gate")
+    console = Console(stderr=True)
+    options = GateOptions(
+        seed=seed,
+        seconds=budget or parse_duration(config.gate.budget),
+        slots=slots,
+        records=str(records),
+        database=database or "",
+        workspace=workspace or "",
+    )
+    emitter = Emitter()
+    judged = Gate(chosen, config.gate, options, emitter)
+    interrupted = False
+    with open_records(records) as stream:
+        emitter.add(NdjsonWriter(stream))
+        if output.stdout == "ndjson":
+            emitter.add(NdjsonWriter(click.get_binary_stream("stdout")))
+        with ProgressListener(console, config.gate.trials) as progress:
+            emitter.add(progress)
+            try:
+                for _row in judged.rows():
+                    pass
+            except KeyboardInterrupt:
+                interrupted = True
+        report = judged.report()
+    _write(report, output, records)
+    if interrupted:
+        raise KeyboardInterrupt
+    return Decision(report.decision).exit_code
+
+
+def _write(report: GateReport, output: Output, records: Path) -> None:
+    data = msgspec.json.format(msgspec.json.encode(report))
+    write_atomically(records / "report.json", data)
+    for path, name in output.files.items():
+        if name == "json":
+            write_atomically(path, data + b"\n")
+        elif name == "ndjson":
+            write_atomically(path, (records / "records.ndjson").read_bytes())
+        else:
+            with open(path, "x") as file:
+                Console(file=file, width=120).print(render_gate(report), highlight=False)
+    if output.stdout == "json":
+        click.echo(data)
+    if output.for_people:
+        Console(stderr=not output.stdout == "text").print(render_gate(report), highlight=False)

@@ -1,0 +1,123 @@
+"""Options that several commands share, and what they mean."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from crashlab.decide.config import Config, find_config, load_config
+from crashlab.decide.duration import parse_duration
+from crashlab.errors import UsageError, did_you_mean
+from crashlab.model.case import Param
+
+FORMATS = ("text", "json", "ndjson")
+
+config_option = click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), help="The crashlab.toml to use (default: the nearest)."
+)
+subject_option = click.option("--subject", help="Which subject of crashlab.toml to judge.")
+seed_option = click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="The seed.")
+results_option = click.option("--results", type=click.Path(path_type=Path), help="Where records go.")
+workspace_option = click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, exists=True),
+    help="Where trials run (default: tmpfs if there is one).",
+)
+slots_option = click.option(
+    "--slots", type=click.IntRange(0, 256), default=0, help="Trials in flight at once (default: cores + 1)."
+)
+format_option = click.option(
+    "--format", "formats", multiple=True, metavar="NAME[=PATH]", help="text, json or ndjson; repeatable."
+)
+param_option = click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="Set a parameter; repeatable."
+)
+
+
+class Output:
+    """Where the formats asked for go: at most one on standard output, others to new files."""
+
+    def __init__(self, formats: tuple[str, ...]) -> None:
+        self.stdout = ""
+        self.files: dict[Path, str] = {}
+        for entry in formats or ("text",):
+            name, _, path = entry.partition("=")
+            if name not in FORMATS:
+                raise UsageError(f"unknown format {name!r}; known: {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
+            if path:
+                target = Path(path)
+                if target.exists():
+                    raise UsageError(f"--format {entry}: {path} exists and is never overwritten; name a new file")
+                if not target.parent.is_dir():
+                    raise UsageError(f"--format {entry}: the directory {target.parent} does not exist")
+                self.files[target] = name
+            elif self.stdout:
+                raise UsageError(
+                    f"--format {self.stdout} and {name} both go to standard output; give one of them =PATH"
+                )
+            else:
+                self.stdout = name
+
+    @property
+    def for_people(self) -> bool:
+        """True if standard output carries text (else text goes to standard error)."""
+        return self.stdout in ("", "text")
+
+
+def open_config(path: Path | None) -> Config:
+    """Load the configuration named, or the nearest."""
+    return load_config(path if path is not None else find_config(Path.cwd()))
+
+
+def pick_subject(config: Config, name: str | None) -> str:
+    """Return the subject asked for, the gate's, or the only one.
+
+    Raises:
+        UsageError: it cannot be told which.
+    """
+    if name:
+        return name
+    if config.gate.subject:
+        return config.gate.subject
+    if len(config.subjects) == 1:
+        return next(iter(config.subjects))
+    known = ", ".join(sorted(config.subjects)) or "none (no crashlab.toml here, or it names no subjects)"
+    raise UsageError(f"which subject? name one with --subject; there are: {known}")
+
+
+def parse_params(pairs: tuple[str, ...]) -> dict[str, Param]:
+    """Parse `NAME=VALUE` pairs; numbers and true/false are recognised.
+
+    Raises:
+        UsageError: no `=`, or a name twice.
+    """
+    params: dict[str, Param] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals):
+            raise UsageError(f"--param {pair!r}: expected NAME=VALUE")
+        if name in params:
+            raise UsageError(f"--param {name}: given twice")
+        params[name] = _value(text)
+    return params
+
+
+def _value(text: str) -> Param:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def budget_seconds(_ctx: click.Context, _param: click.Parameter, value: Any) -> float | None:
+    """Click callback: a duration."""
+    return None if value is None else parse_duration(value, "--budget")
+
+
+budget_option = click.option(
+    "--budget", callback=budget_seconds, metavar="DURATION", help="Time in all, e.g. 90s, 10m."
+)

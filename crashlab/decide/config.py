@@ -1,0 +1,173 @@
+"""`crashlab.toml`: subjects by name, the gate's grid, the policy."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from crashlab.decide.duration import parse_duration
+from crashlab.engine.subject import Subject
+from crashlab.errors import ConfigError, did_you_mean
+from crashlab.model.case import Param
+
+FILE = "crashlab.toml"
+FILE_BYTES_MAX = 1 << 20
+
+
+class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[subjects.NAME]`."""
+
+    workload: str
+    params: dict[str, Param] = {}
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gate.policy]`: what turns evidence into a decision.
+
+    `advisories` and `file_system`: "warn" shows a row, "no-go" decides. `phase_hits_min`: fewer kills
+    inside a phase make the gate INCONCLUSIVE. `trials_min`: fewer judged trials do, too.
+    """
+
+    advisories: Literal["warn", "no-go"] = "warn"
+    file_system: Literal["warn", "no-go"] = "warn"
+    phase_hits_min: int = 30
+    trials_min: int = 1000
+
+
+class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gate]`. `grid` maps parameters to values; `weights` may weigh the values of a parameter;
+    `rows_by` names the parameters whose values make the table's rows (default: all of the grid).
+
+    `unreachable` names, per phase, parameter values under which the program never enters it (a loop that
+    is off has no checkpoint), so that no kill is wasted there.
+    """
+
+    subject: str = ""
+    trials: int = 5200
+    budget: str = "90s"
+    acks_max: int = 40
+    rows_by: list[str] = []
+    grid: dict[str, list[Param]] = {}
+    weights: dict[str, list[float]] = {}
+    unreachable: dict[str, dict[str, Param]] = {}
+    policy: Policy = Policy()
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. `path`: directories for imports, relative to the file; `results`: where records go."""
+
+    subjects: dict[str, SubjectConfig] = {}
+    gate: GateConfig = GateConfig()
+    bench: dict[str, str] = {}
+    path: list[str] = ["."]
+    results: str = ".crashlab"
+    root: str = "."
+
+    def subject(self, name: str) -> Subject:
+        """Return a subject by its name.
+
+        Raises:
+            ConfigError: there is none of that name.
+        """
+        found = self.subjects.get(name)
+        if found is None:
+            known = ", ".join(sorted(self.subjects)) or "none: write a crashlab.toml with [subjects.NAME]"
+            raise ConfigError(f"unknown subject {name!r}; {FILE} has: {known}{did_you_mean(name, self.subjects)}")
+        return Subject(name, found.workload, self.import_path, found.params)
+
+    @property
+    def import_path(self) -> tuple[str, ...]:
+        """The directories for imports, absolute."""
+        return tuple(str((Path(self.root) / entry).resolve()) for entry in self.path)
+
+    @property
+    def results_directory(self) -> Path:
+        """Where records go."""
+        return Path(self.root) / self.results
+
+
+def find_config(start: Path) -> Path | None:
+    """Return the nearest `crashlab.toml` in `start` or above it."""
+    for directory in (start.resolve(), *start.resolve().parents):
+        if (directory / FILE).is_file():
+            return directory / FILE
+    return None
+
+
+def load_config(path: Path | None) -> Config:
+    """Read and check a configuration; None gives an empty one in the current directory.
+
+    Raises:
+        ConfigError: unreadable, no TOML, an unknown key, a wrong type, or values that do not fit together.
+    """
+    if path is None:
+        return Config()
+    try:
+        data = path.read_bytes()
+    except IsADirectoryError:
+        raise ConfigError(f"{path} is a directory, expected a {FILE} file") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; expected a {FILE} file") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise ConfigError(f"{path}: {len(data)} bytes, expected at most {FILE_BYTES_MAX}")
+    try:
+        values = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    values["root"] = str(path.parent)
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {_explain(str(error), values)}") from None
+    _check(config, path)
+    return config
+
+
+def _explain(message: str, values: dict[str, Any]) -> str:
+    """Turn msgspec's message into section, name, expected and a suggestion."""
+    text, _, where = message.partition(" - at `$")
+    section = where.strip("`.").replace("[...]", "").strip(".")
+    unknown = text.removeprefix("Object contains unknown field `").removesuffix("`")
+    if unknown != text:
+        kinds: dict[str, type[msgspec.Struct]] = {"": Config, "gate": GateConfig, "gate.policy": Policy}
+        kind = kinds.get(section, SubjectConfig if section.startswith("subjects") else Config)
+        names = [field for field in kind.__struct_fields__ if field != "root"]
+        place = f"[{section}]" if section else "the top level"
+        return f"unknown key {unknown!r} in {place}; known: {', '.join(names)}{did_you_mean(unknown, names)}"
+    value: Any = values
+    for part in section.split(".") if section else []:
+        value = value.get(part) if isinstance(value, dict) else None
+    got = f" (it is {value!r})" if value is not None and not isinstance(value, dict) else ""
+    return f"{section or 'top level'}: {text[:1].lower()}{text[1:]}{got}"
+
+
+def _check(config: Config, path: Path) -> None:
+    gate = config.gate
+    parse_duration(gate.budget, f"{path}: gate.budget")
+    for name, low in (("trials", 1), ("acks_max", 1)):
+        if getattr(gate, name) < low:
+            raise ConfigError(f"{path}: gate.{name} = {getattr(gate, name)}, expected at least {low}")
+    for name, weights in gate.weights.items():
+        values = gate.grid.get(name)
+        if values is None:
+            raise ConfigError(
+                f"{path}: gate.weights.{name} weighs a parameter that gate.grid has not{did_you_mean(name, gate.grid)}"
+            )
+        if len(weights) != len(values) or min(weights, default=0) < 0 or sum(weights) <= 0:
+            raise ConfigError(
+                f"{path}: gate.weights.{name} = {weights}, expected {len(values)} numbers of 0 or more, not all 0, "
+                f"one for each of {values}"
+            )
+    for name in gate.rows_by:
+        if name not in gate.grid:
+            raise ConfigError(
+                f"{path}: gate.rows_by names {name!r}, which gate.grid has not{did_you_mean(name, gate.grid)}"
+            )
+    for name, values in gate.grid.items():
+        if not values:
+            raise ConfigError(f"{path}: gate.grid.{name} is empty, expected at least one value")
+    if gate.subject and gate.subject not in config.subjects:
+        raise ConfigError(
+            f"{path}: gate.subject = {gate.subject!r} is no subject{did_you_mean(gate.subject, config.subjects)}"
+        )

@@ -1,0 +1,127 @@
+"""What a gate has to decide on: rows of checks with their numbers, as plain data."""
+
+from enum import StrEnum
+
+import msgspec
+
+from crashlab.engine.campaign import Tally
+from crashlab.model.finding import Verdict
+from crashlab.model.outcome import Outcome
+
+
+class RowResult(StrEnum):
+    """What a row of the gate says."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+    MISSED = "MISSED"
+    INCONCLUSIVE = "inconclusive"
+    NOT_JUDGED = "not judged on this road"
+    SKIPPED = "skipped"
+
+
+class ExposureSummary(msgspec.Struct, frozen=True):
+    """Exposure over a row's trials: 95th percentiles and maxima of what lived only in the WAL."""
+
+    frames_p95: int = 0
+    frames_max: int = 0
+    rows_p95: int = 0
+    rows_max: int = 0
+    seconds_p95: float = 0.0
+    main_alone_malformed: int = 0
+    trials: int = 0
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One check of a gate: what, N, result, and what stands behind it.
+
+    `judged` are the trials in which the fault fired; `failures` of them failed, `missed` did not fire and
+    `errors` are the lab's own. `fault_class` names the claim.
+    """
+
+    group: str
+    name: str
+    result: RowResult
+    fault_class: str = ""
+    judged: int = 0
+    failures: int = 0
+    missed: int = 0
+    errors: int = 0
+    detail: str = ""
+    exposure: ExposureSummary | None = None
+    invariants: tuple[str, ...] = ()
+
+
+class GateReport(msgspec.Struct, frozen=True):
+    """Everything that a gate found, for every format."""
+
+    decision: str
+    reasons: tuple[str, ...]
+    subject: str
+    seed: int
+    rows: tuple[Row, ...]
+    phase_hits: dict[str, int]
+    phase_hits_min: int
+    trials: int
+    kills: int
+    seconds: float
+    stop: str
+    environment: dict[str, str]
+    settings: dict[str, str]
+    records: str
+    commands: tuple[str, ...] = ()
+    format_version: int = 1
+
+
+def summarise_exposure(outcomes: list[Outcome]) -> ExposureSummary | None:
+    """Summarise the exposure of the trials in which a fault hit a running writer."""
+    hit = [o.exposure for o in outcomes if o.verdict in (Verdict.PASS, Verdict.FAIL) and o.exposure.main_alone]
+    if not hit:
+        return None
+    at = max(0, -(-len(hit) * 95 // 100) - 1)  # nearest rank
+    frames = sorted(e.frames for e in hit)
+    rows = sorted(e.rows for e in hit)
+    seconds = sorted(e.seconds for e in hit)
+    return ExposureSummary(
+        frames[at],
+        frames[-1],
+        rows[at],
+        rows[-1],
+        seconds[at],
+        sum(e.main_alone == "malformed" for e in hit),
+        len(hit),
+    )
+
+
+def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome]) -> Row:
+    """Make one row of the outcomes of a group of trials."""
+    tally = Tally()
+    for outcome in outcomes:
+        tally.add(outcome)
+    failures, missed, errors = (tally.count(v) for v in (Verdict.FAIL, Verdict.MISSED, Verdict.ERROR))
+    judged = tally.count(Verdict.PASS) + failures
+    result = RowResult.OK
+    detail = ""
+    if failures:
+        result = RowResult.FAIL
+    elif errors:
+        result = RowResult.INCONCLUSIVE
+        detail = next(outcome.error for outcome in outcomes if outcome.error).splitlines()[-1][:160]
+    elif not judged:
+        result = RowResult.MISSED
+        detail = "no fault of this row ever fired"
+    invariants = tuple(sorted({f"{i.oracle}/{i.invariant}" for i in tally.identities}))
+    return Row(
+        group,
+        name,
+        result,
+        fault_class,
+        judged,
+        failures,
+        missed,
+        errors,
+        detail,
+        summarise_exposure(outcomes),
+        invariants,
+    )

@@ -1,0 +1,230 @@
+"""The gate: environment → controls → real-kill campaign → decision."""
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from crashlab.decide.config import GateConfig
+from crashlab.decide.evidence import GateReport, Row, campaign_row
+from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
+from crashlab.decide.policy import Decision, decide
+from crashlab.decide.surroundings import environment_rows, preflight_row
+from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
+from crashlab.engine.environment import environment_stamp
+from crashlab.engine.events import Emitter
+from crashlab.engine.road import RealRoad
+from crashlab.engine.subject import Subject
+from crashlab.engine.workspace import Workspace
+from crashlab.errors import SubjectError, UsageError
+from crashlab.gallery.controls.run import run_controls
+from crashlab.model.case import Case, Param
+from crashlab.model.contract import FaultClass
+from crashlab.model.event import EventKind
+from crashlab.model.finding import Verdict
+from crashlab.model.outcome import Outcome
+from crashlab.model.phase import Phase
+from crashlab.writers.launcher import can_hang_up
+
+FAILURES_MAX = 25
+"""After so many failures the decision is known; the rest of the budget would only repeat it."""
+
+PHASE_TRIES = 400
+
+
+class GateOptions(msgspec.Struct, frozen=True):
+    """What a caller chooses: seed, seconds in all, trials in flight, where records go, a preflight."""
+
+    seed: int = 1
+    seconds: float = 90.0
+    slots: int = 0
+    records: str = ""
+    database: str = ""
+    workspace: str = ""
+
+
+class Gate:
+    """One run of the gate over one subject. `rows()` yields each row as it is known; `report()` decides."""
+
+    def __init__(self, subject: Subject, config: GateConfig, options: GateOptions, emitter: Emitter) -> None:
+        self._subject = subject
+        self._config = config
+        self._options = options
+        self._emitter = emitter
+        self._rows: list[Row] = []
+        self._tally = Tally()
+        self._environment: dict[str, str] = {}
+        self._settings: dict[str, str] = {}
+        self._started = time.monotonic()
+        self._stop = StopReason.DONE
+        self._slots = options.slots or (os.cpu_count() or 2) + 1
+
+    def rows(self) -> Iterator[Row]:
+        """Run the gate, yielding rows. May be interrupted; `report()` then tells what there is so far.
+
+        Raises:
+            SubjectError, UsageError: the subject cannot be loaded, or has no such parameter.
+            LimitError: the lab's own disk is full before anything could run.
+        """
+        options = self._options
+        self._emitter.emit(EventKind.GATE_STARTED, subject=self._subject.name, seed=options.seed)
+        with (
+            Workspace(options.workspace or None) as workspace,
+            ThreadPoolExecutor(self._slots, thread_name_prefix="trial") as executor,
+        ):
+            self._environment = environment_stamp(workspace.root)
+            try:
+                if options.database:
+                    yield self._done(preflight_row(Path(options.database)))
+                yield from self._probe(workspace)
+                for row in run_controls(workspace, executor, options.seed, self._slots):
+                    yield self._done(row)
+                yield from self._campaign(workspace, executor)
+            except KeyboardInterrupt:
+                self._stop = StopReason.INTERRUPTED
+                self._rows = [row for row in self._rows if row.group != FaultClass.PROCESS_DEATH]
+                self._rows += self._campaign_rows()
+                raise
+
+    def report(self) -> GateReport:
+        """Decide on what there is."""
+        hits = {
+            phase.value: self._tally.phases.get(phase.value, 0)
+            for phase in REQUIRED_PHASES
+            if self._reachable_somewhere(phase)
+        }
+        judged = sum(row.judged for row in self._rows if row.group == FaultClass.PROCESS_DEATH)
+        rows = tuple(self._rows)
+        decision, reasons = decide(
+            rows,
+            hits,
+            judged,
+            self._config.policy,
+            interrupted=self._stop is StopReason.INTERRUPTED,
+        )
+        if self._stop in (StopReason.DISK_FULL, StopReason.ERRORS) and decision is Decision.GO:
+            decision, reasons = Decision.INCONCLUSIVE, (self._stop.value,)
+        failing = [o.case_dir for o in self._tally.outcomes if o.case_dir][:3]
+        report = GateReport(
+            decision.value,
+            reasons,
+            self._subject.name,
+            self._options.seed,
+            rows,
+            hits,
+            self._config.policy.phase_hits_min,
+            sum(self._tally.verdicts.values()),
+            sum(1 for o in self._tally.outcomes if o.verdict in (Verdict.PASS, Verdict.FAIL) and o.ended.code == 9),
+            time.monotonic() - self._started,
+            self._stop.value,
+            self._environment,
+            self._settings,
+            self._options.records,
+            tuple(f"crashlab replay {directory}" for directory in failing),
+        )
+        self._emitter.emit(EventKind.GATE_FINISHED, report=msgspec.to_builtins(report))
+        return report
+
+    def _done(self, row: Row) -> Row:
+        self._rows.append(row)
+        self._emitter.emit(EventKind.ROW_FINISHED, row=msgspec.to_builtins(row))
+        return row
+
+    def _probe(self, workspace: Workspace) -> Iterator[Row]:
+        """One run without a fault, to see that the subject runs and which settings are in force."""
+        road = RealRoad(self._subject, workspace, probe=True)
+        try:
+            declared = road.declared_params()
+            for name in self._config.grid:
+                if name not in declared:
+                    raise UsageError(
+                        f"gate.grid has {name!r}, but subject {self._subject.name!r} declares only: "
+                        f"{', '.join(sorted(declared)) or 'nothing'}"
+                    )
+            outcome = road.run(Case(self._subject.name, self._options.seed, "none"), "probe", keep=False)
+        finally:
+            road.close()
+        if outcome.verdict is Verdict.ERROR:
+            raise SubjectError(
+                f"subject {self._subject.name!r} does not run even without a fault: {outcome.error.splitlines()[-1]}"
+            )
+        self._settings = outcome.settings
+        for row in environment_rows(workspace.root, outcome.settings, self._config.policy):
+            yield self._done(row)
+
+    def _campaign(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
+        options = self._options
+        keep = Path(options.records) / "cases" if options.records else None
+        road = RealRoad(self._subject, workspace, keep=keep, environment=self._environment)
+        limits = Limits(seconds=self._left(), slots=self._slots, failures_max=FAILURES_MAX)
+        try:
+            cases = plan_cases(self._config, self._subject.name, options.seed, hangup=can_hang_up())
+            self._run(road, cases, executor, limits, workspace)
+            for phase in REQUIRED_PHASES:
+                self._aim_at(phase, road, executor, workspace)
+        finally:
+            road.close()
+        for row in self._campaign_rows():
+            yield self._done(row)
+
+    def _run(
+        self, road: RealRoad, cases: Iterator[Case], executor: ThreadPoolExecutor, limits: Limits, workspace: Workspace
+    ) -> None:
+        run_campaign(
+            road,
+            cases,
+            executor,
+            limits,
+            self._emitter,
+            name="gate",
+            check_room=workspace.check_room,
+            tally=self._tally,
+        )
+        self._stop = self._tally.stop
+
+    def _aim_at(self, phase: Phase, road: RealRoad, executor: ThreadPoolExecutor, workspace: Workspace) -> None:
+        """Give a phase that was not hit often enough more kills, until it is or the tries are used up."""
+        wanted = self._config.policy.phase_hits_min
+        tries = phase_cases(self._config, self._subject.name, self._options.seed, phase, PHASE_TRIES)
+        while (
+            self._stop is StopReason.DONE
+            and self._tally.phases.get(phase.value, 0) < wanted
+            and (batch := [case for case, _ in zip(tries, range(wanted), strict=False)])
+        ):
+            limits = Limits(seconds=self._left(), slots=self._slots, failures_max=FAILURES_MAX)
+            self._run(road, iter(batch), executor, limits, workspace)
+
+    def _left(self) -> float:
+        return max(1.0, self._options.seconds - (time.monotonic() - self._started))
+
+    def _reachable_somewhere(self, phase: Phase) -> bool:
+        """True if at least one cell of the grid can enter the phase (and there is a grid at all)."""
+        blocked = self._config.unreachable.get(phase.value, {})
+        return all(any(value != blocked[name] for value in self._config.grid.get(name, [])) for name in blocked)
+
+    def _campaign_rows(self) -> Iterator[Row]:
+        by_name: dict[tuple[str, str], list[Outcome]] = {}
+        for outcome in self._tally.outcomes:
+            by_name.setdefault(self._row_of(outcome), []).append(outcome)
+        for (_, name), outcomes in sorted(by_name.items(), key=lambda item: item[0]):
+            yield campaign_row(FaultClass.PROCESS_DEATH, name, FaultClass.PROCESS_DEATH, outcomes)
+
+    def _row_of(self, outcome: Outcome) -> tuple[str, str]:
+        case = outcome.case
+        kind = case.fault.partition("@")[0]
+        if kind == "hangup":
+            on = next((w[3:] for w in case.fault.split() if w.startswith("on=")), "default")
+            return "2", f"terminal hang-up, program: {on}"
+        if kind == "none":
+            return "0", "no fault, clean close"
+        names = self._config.rows_by or sorted(self._config.grid)
+        order = [self._config.grid[name].index(case.params[name]) for name in names]
+        label = "  ".join(_short(name, case.params[name]) for name in names)
+        return "1" + "".join(f".{index:03d}" for index in order), f"kill  {label}".rstrip()
+
+
+def _short(name: str, value: Param) -> str:
+    return f"{name}={value}"

@@ -1,0 +1,67 @@
+"""The policy: evidence → decision, a pure function."""
+
+from enum import StrEnum
+
+from crashlab.decide.config import Policy
+from crashlab.decide.evidence import Row, RowResult
+
+
+class Decision(StrEnum):
+    """A gate's answer."""
+
+    GO = "GO"
+    NO_GO = "NO-GO"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> int:
+        """0 GO, 1 NO-GO, 3 INCONCLUSIVE."""
+        return {"GO": 0, "NO-GO": 1}.get(self.value, 3)
+
+
+CONTROLS = "controls"
+
+
+def decide(
+    rows: tuple[Row, ...], phase_hits: dict[str, int], judged: int, policy: Policy, *, interrupted: bool = False
+) -> tuple[Decision, tuple[str, ...]]:
+    """Decide, with the reasons in words.
+
+    A missed control comes first: a lab that cannot see proves nothing, in either direction. Then
+    failures; then everything that makes the evidence too thin.
+    """
+    blind = [
+        row
+        for row in rows
+        if row.group == CONTROLS and row.result in (RowResult.MISSED, RowResult.INCONCLUSIVE, RowResult.FAIL)
+    ]
+    if blind:
+        return Decision.INCONCLUSIVE, tuple(
+            f"control {row.name!r} was not as it must be: {row.detail}" for row in blind
+        )
+    failed = [row for row in rows if row.result is RowResult.FAIL]
+    if failed:
+        named = sorted({invariant for row in failed for invariant in row.invariants} or {row.name for row in failed})
+        return Decision.NO_GO, tuple(f"{name}: {_where(name, failed)}" for name in named)
+    thin = [f"{row.name}: {row.detail or row.result.value}" for row in rows if row.result is RowResult.INCONCLUSIVE]
+    thin += [f"{row.name}: {row.detail}" for row in rows if row.result is RowResult.MISSED]
+    thin += [
+        f"phase {phase} was hit {hits} times, the policy wants {policy.phase_hits_min}"
+        for phase, hits in phase_hits.items()
+        if hits < policy.phase_hits_min
+    ]
+    if judged < policy.trials_min:
+        thin.append(f"{judged} trials were judged, the policy wants {policy.trials_min}")
+    if interrupted:
+        thin.append("interrupted: the results are partial")
+    if thin:
+        return Decision.INCONCLUSIVE, tuple(thin)
+    return Decision.GO, (f"no failure in {judged} judged trials of process death; every control was caught",)
+
+
+def _where(name: str, failed: list[Row]) -> str:
+    rows = [row for row in failed if name in row.invariants or name == row.name]
+    failures = sum(row.failures for row in rows)
+    if not failures:
+        return rows[0].detail
+    return f"violated; {failures} of {sum(row.judged for row in rows)} trials failed in {', '.join(r.name for r in rows[:4])}"

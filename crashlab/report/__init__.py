@@ -1,0 +1,1 @@
+"""Reports: listeners to events and renderings of plain data."""
