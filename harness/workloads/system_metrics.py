@@ -1,0 +1,245 @@
+"""The store at work: an engine that records metrics, fills and state, with a checkpoint loop, and a dashboard.
+
+One lane (or two) writes through one `StateManager`; the loop runs on the stepped clock, so a cadence of
+0.05 s means a checkpoint every 12 steps or so and kills land in checkpoints within milliseconds. The
+dashboard, if there is one, is a process of its own that holds a snapshot open.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from crashlab.model.case import Param
+from crashlab.model.contract import Contract, Durability, Promise
+from crashlab.model.step import Lane, Step
+from crashlab.model.workload import Context
+from harness.workloads.activity import TABLES, Activity
+from harness.workloads.invariants import BACKUP_NOTE, CHECKS, CLOSED_NOTE
+from harness.workloads.watch import StoreNotes, Watch, WatchedStore, watched
+from store import StateManager
+from store.startup import file_uri
+
+MAIN = Lane("main")
+FEED = Lane("feed")
+DASHBOARD = Lane("dashboard", process=1, pins=True)
+
+OPENED, PINNED = "opened", "pinned"
+_HELD_S_MAX = 120.0
+
+DEFAULTS: Mapping[str, Param] = {
+    "steps": 160,
+    "rows_per_step": 4,
+    "lanes": 1,
+    "checkpoint_interval_s": 0.1,
+    "wal_autocheckpoint": 1000,
+    "synchronous": "FULL",
+    "reader": "none",
+    "second_connection": False,
+    "backup_every": 0,
+    "fail_round": 0,
+    "fail_at_close": False,
+    "close_wait_s": 0.02,
+    "patience_s": 5.0,
+}
+"""What a case may vary.
+
+`steps` a lane; `rows_per_step` in those transactions that hold several; `lanes` 1 or 2, concurrent threads;
+`checkpoint_interval_s` of the stepped clock, 0 for no loop; `wal_autocheckpoint` frames, 0 for off;
+`synchronous` OFF, NORMAL, FULL or EXTRA; `reader` none or pinned; `second_connection` keeps an idle one open
+beyond close(), so that SQLite's own clean-up at the last close does not hide a missing one; `backup_every`
+so many steps, 0 for never; `fail_round` and `fail_at_close` run that periodic (from 1) or the final checkpoint
+inside an open transaction, which SQLite refuses; `close_wait_s` stands for the store's wait of 1 s for readers
+at close; `patience_s` real seconds that a late checkpoint loop is waited for.
+"""
+
+_CHOICES = {"synchronous": ("OFF", "NORMAL", "FULL", "EXTRA"), "reader": ("none", "pinned"), "lanes": (1, 2)}
+
+
+class Engine:
+    """The program's handle: the store, and what the lab needs beside it."""
+
+    def __init__(self, store: WatchedStore, ctx: Context, notes: StoreNotes | None) -> None:
+        self.store = store
+        self.session = 0
+        self.watch: Watch | None = store.watch
+        self.reader_pins = ctx.params["reader"] == "pinned"
+        self.second_connection: sqlite3.Connection | None = None
+        self._ctx = ctx
+        self._notes = notes
+
+    def close(self) -> None:
+        """Close the store the way the engine does, and note what it left beside the database."""
+        if self.watch is not None:
+            self.watch.look_for_loop()
+        try:
+            self.store.close()
+        finally:
+            if self._notes is not None:
+                self._notes.detach()
+        self._ctx.note(f"{CLOSED_NOTE}{_size(f'{self._ctx.database}-wal')}")
+
+
+class Dashboard:
+    """The second process: one read-only connection with a snapshot held open."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def close(self) -> None:
+        """Let go of the snapshot."""
+        self.connection.close()
+
+
+class SystemMetrics:
+    """The workload over any class of stores; `params` override the defaults for this subject.
+
+    Contract: a process death loses nothing that was acked, at any `synchronous`. A power loss under NORMAL may
+    take the last acked steps, under OFF anything. Interference: damage that the start-up check can see
+    (header, b-tree structure, a main file gone beside its WAL) is refused and never answered with an empty
+    database; nobody can promise that for a bit flipped inside a row or for a WAL deleted without trace.
+    """
+
+    contract = Contract(interference=Promise(Durability.ALL, may_refuse=True))
+    tables = TABLES
+    checks = CHECKS
+
+    def __init__(self, store_class: type[StateManager] = StateManager, **params: Param) -> None:
+        unknown = params.keys() - DEFAULTS.keys()
+        if unknown:
+            raise ValueError(f"unknown parameters {sorted(unknown)}; known: {sorted(DEFAULTS)}")
+        self.store_class = store_class
+        self.params: Mapping[str, Param] = {**DEFAULTS, **params}
+
+    def open(self, ctx: Context) -> Engine | Dashboard:
+        """Start the engine (process 0), or the dashboard once the engine is up."""
+        if ctx.process:
+            ctx.await_signal(OPENED)
+            uri = file_uri(ctx.database, "ro")
+            return Dashboard(ctx.connect(uri, uri=True, isolation_level=None, timeout=5.0))
+        _check(ctx.params)
+        notes = StoreNotes(ctx)
+        interval_s = float(ctx.params["checkpoint_interval_s"])
+        watch = Watch(
+            ctx,
+            interval_s,
+            float(ctx.params["patience_s"]),
+            int(ctx.params["fail_round"]),
+            bool(ctx.params["fail_at_close"]),
+        )
+        engine = Engine(self._open_store(ctx, watch), ctx, notes)
+        engine.session = engine.store.create_session()
+        engine.store.start_wal_checkpoint_loop(interval_s)
+        if ctx.params["second_connection"]:
+            engine.second_connection = _idle_connection(ctx)
+        if engine.reader_pins:
+            ctx.signal(OPENED)
+        return engine
+
+    def restart(self, ctx: Context) -> Engine:
+        """The store's own start-up path: check, open, migrate."""
+        return Engine(self._open_store(ctx, None), ctx, None)
+
+    def _open_store(self, ctx: Context, watch: Watch | None) -> WatchedStore:
+        store_class = watched(self.store_class)
+        store = store_class(
+            ctx.database, connect=_Connect(ctx), clock=_Nanoseconds(ctx), wait=ctx.wait, backup_directory=None
+        )
+        store.TRUNCATE_WAIT_S = float(ctx.params["close_wait_s"])  # type: ignore[misc]
+        store.watch = watch
+        store.initialize_database()
+        return store
+
+    def lanes(self, ctx: Context) -> tuple[Lane, ...]:
+        """The engine's one or two threads, and the dashboard if it is there."""
+        lanes = [MAIN]
+        if ctx.params["lanes"] == 2:
+            lanes.append(FEED)
+        if ctx.params["reader"] == "pinned":
+            lanes.append(DASHBOARD)
+        return tuple(lanes)
+
+    def steps(self, lane: Lane, instance: Any, ctx: Context) -> Iterator[Step]:
+        """The steps of one lane; the dashboard has none, it only holds its snapshot."""
+        if lane.process:
+            _hold_snapshot(instance, ctx)
+            return
+        engine: Engine = instance
+        if engine.reader_pins and lane is MAIN:
+            ctx.await_signal(PINNED)
+        rows = int(ctx.params["rows_per_step"])
+        activity = Activity(engine.store, engine.session, lane.name, ctx.seed, _Nanoseconds(ctx), rows)
+        backup_every = int(ctx.params["backup_every"])
+        for step in activity.steps(int(ctx.params["steps"])):
+            if lane is MAIN and engine.watch is not None:
+                engine.watch.pace(pinned=engine.reader_pins)
+            if backup_every and lane is MAIN and step.seq % backup_every == backup_every - 1:
+                yield _backup(step.seq, engine, ctx)
+            else:
+                yield step
+
+
+def _backup(number: int, engine: Engine, ctx: Context) -> Step:
+    def do() -> None:
+        path = engine.store.backup(keep=2)
+        ctx.note(f"{BACKUP_NOTE}{MAIN.name} {number} {path}")
+
+    return Step(number, (), do)
+
+
+def _hold_snapshot(dashboard: Dashboard, ctx: Context) -> None:
+    connection = dashboard.connection
+    connection.execute("BEGIN")
+    connection.execute("SELECT count(*) FROM sessions").fetchall()
+    ctx.signal(PINNED)
+    until = time.monotonic() + _HELD_S_MAX  # the lab ends this process when the engine's has ended
+    while time.monotonic() < until:
+        time.sleep(0.05)
+
+
+class _Connect:
+    """The lab's `connect` with the case's settings on every connection that writes."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def __call__(self, *args: Any, **options: Any) -> sqlite3.Connection:
+        connection = self._ctx.connect(*args, **options)
+        if not options.get("uri"):  # the store's read-only ones look at files that may be damaged
+            connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
+        return connection
+
+
+class _Nanoseconds:
+    """The stepped clock as the store wants it."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def __call__(self) -> int:
+        return round(self._ctx.clock() * 1e9)
+
+
+def _idle_connection(ctx: Context) -> sqlite3.Connection:
+    # Not the lab's connect: its close must not look like the store's.
+    connection = sqlite3.connect(ctx.database, isolation_level=None, check_same_thread=False)
+    connection.execute("SELECT count(*) FROM sessions").fetchall()
+    return connection
+
+
+def _check(params: Mapping[str, Param]) -> None:
+    for name, choices in _CHOICES.items():
+        if params[name] not in choices:
+            raise ValueError(f"{name}={params[name]!r}, expected one of {', '.join(map(str, choices))}")
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+workload = SystemMetrics()

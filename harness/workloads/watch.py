@@ -1,0 +1,210 @@
+"""Watching the store's checkpoints from inside a run, and making one of them fail when a case asks for it.
+
+What is seen goes into the log as notes, where the invariants find it after the fault. The notes' forms are
+made and read here only.
+"""
+
+import logging
+import re
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from functools import cache
+from typing import NamedTuple
+
+from crashlab.model.history import History
+from crashlab.model.workload import Context
+from store import CheckpointRound, StateManager
+from store.checkpoint import TRUNCATE
+
+LAG_INTERVALS = 3.0
+"""So many intervals of the stepped clock may pass without a checkpoint; then the engine waits for one."""
+
+LOOP_THREAD = "wal-checkpoint"
+_POLL_S = 0.0005
+
+
+class Round(NamedTuple):
+    """One checkpoint as the log has it; `raised` if SQLite answered with an error."""
+
+    ns: int
+    mode: str
+    busy: int = 0
+    log_frames: int = 0
+    checkpointed: int = 0
+    raised: bool = False
+
+    @property
+    def backlog_frames(self) -> int:
+        """Frames that are not in the main file."""
+        return max(self.log_frames - self.checkpointed, 0)
+
+
+class Said(NamedTuple):
+    """A record of level WARNING or above that the store logged."""
+
+    ns: int
+    level: str
+    text: str
+
+
+class Watch:
+    """The log's side of a run: what the checkpoints did, and whether they keep up with the engine.
+
+    `interval_s` is the loop's, 0 for none; `fail_round` is the number of the periodic checkpoint (from 1)
+    that is run inside a transaction of the same connection, `fail_at_close` says the same of the final one.
+    """
+
+    def __init__(self, ctx: Context, interval_s: float, patience_s: float, fail_round: int, fail_at_close: bool):
+        self._ctx = ctx
+        self._interval_s = interval_s
+        self._patience_s = patience_s
+        self._fail_round = fail_round
+        self._fail_at_close = fail_at_close
+        self._periodic = 0
+        self._ran_at = self._finished_at = ctx.clock()
+        self._complained = False
+
+    def must_fail(self, mode: str) -> bool:
+        """Count a checkpoint that is about to run; True if the case wants it to fail."""
+        if mode == TRUNCATE:
+            return self._fail_at_close
+        self._periodic += 1
+        return self._periodic == self._fail_round
+
+    def raised(self, mode: str) -> None:
+        """A checkpoint raised."""
+        self._ctx.note(f"checkpoint {mode} raised")
+
+    def ran(self, done: CheckpointRound) -> None:
+        """A checkpoint returned."""
+        self._ran_at = self._ctx.clock()
+        if not done.backlog_frames:
+            self._finished_at = self._ran_at
+        self._ctx.note(f"checkpoint {done.mode} {done.busy} {done.log_frames} {done.checkpointed}")
+
+    def pace(self, *, pinned: bool) -> None:
+        """Let a late loop catch up; called by the engine between two steps.
+
+        The stepped clock runs faster than a busy machine's scheduler, so lateness on that clock alone
+        would be the machine's. A loop that is late here has `patience_s` real seconds, in which the engine
+        does nothing at all, to run one checkpoint. Only then is it noted as overdue, once.
+        """
+        if self._interval_s <= 0 or self._complained or not self._late(pinned=pinned):
+            return
+        until = time.monotonic() + self._patience_s
+        while self._late(pinned=pinned):
+            if time.monotonic() > until:
+                self._complain()
+                return
+            time.sleep(_POLL_S)
+
+    def _late(self, *, pinned: bool) -> bool:
+        # A pinned snapshot keeps checkpoints from finishing; that they run is all that can be asked.
+        last = self._ran_at if pinned else self._finished_at
+        return self._ctx.clock() - last > LAG_INTERVALS * self._interval_s
+
+    def _complain(self) -> None:
+        self._complained = True
+        now = self._ctx.clock()
+        for what, last in (("run", self._ran_at), ("finish", self._finished_at)):
+            if now - last > LAG_INTERVALS * self._interval_s:
+                self._ctx.note(
+                    f"overdue: no checkpoint was seen to {what} for {now - last:.3f} s, interval {self._interval_s} s"
+                )
+        self.look_for_loop()
+
+    def look_for_loop(self) -> None:
+        """Note it if the loop's thread is gone; called while it has not been told to stop."""
+        if self._interval_s > 0 and not any(thread.name == LOOP_THREAD for thread in threading.enumerate()):
+            self._ctx.note("loop: its thread is gone")
+
+
+class WatchedStore(StateManager):
+    """A store whose checkpoints are watched; `watched` mixes it into any class of stores."""
+
+    watch: Watch | None = None
+
+    def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> CheckpointRound:
+        watch = self.watch
+        if watch is None:
+            return super()._checkpoint(connection, mode)
+        fails = watch.must_fail(mode)
+        try:
+            if fails:
+                connection.execute("BEGIN IMMEDIATE")
+            done = super()._checkpoint(connection, mode)
+        except sqlite3.Error:
+            watch.raised(mode + " made-to-fail" if fails else mode)
+            raise
+        finally:
+            if fails:
+                connection.execute("ROLLBACK")
+        watch.ran(done)
+        return done
+
+
+@cache
+def watched(store_class: type[StateManager]) -> type[WatchedStore]:
+    """Return the class of stores with its checkpoints watched."""
+    return type(f"Watched{store_class.__name__}", (WatchedStore, store_class), {})
+
+
+class StoreNotes(logging.Handler):
+    """Puts what the store logs at WARNING and above into the run's log."""
+
+    def __init__(self, ctx: Context) -> None:
+        super().__init__(logging.WARNING)
+        self._ctx = ctx
+        self._logger = logging.getLogger("store")
+        self._logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note one record."""
+        error = record.exc_info[1] if record.exc_info else None
+        because = f" ({type(error).__name__}: {error})" if error else ""
+        self._ctx.note(f"store {record.levelname} {record.getMessage()[:300]}{because}")
+
+    def detach(self) -> None:
+        """Listen no longer."""
+        self._logger.removeHandler(self)
+
+
+_ROUND = re.compile(r"checkpoint (\w+) (-?\d+) (-?\d+) (-?\d+)")
+_RAISED = re.compile(r"checkpoint (\w+)( made-to-fail)? raised")
+_SAID = re.compile(r"store (\w+) (.*)", re.DOTALL)
+
+
+def rounds(history: History) -> Iterator[Round]:
+    """Yield the checkpoints of process 0 in order, those that raised too."""
+    for note in history.notes:
+        if note.process:
+            continue
+        if match := _ROUND.fullmatch(note.text):
+            yield Round(note.ns, match[1], *map(int, match.groups()[1:]))
+        elif match := _RAISED.fullmatch(note.text):
+            yield Round(note.ns, match[1], raised=True)
+
+
+def made_to_fail(history: History) -> int:
+    """Return how many checkpoints the case itself made fail."""
+    return sum(bool(match and match[2]) for match in (_RAISED.fullmatch(note.text) for note in history.notes))
+
+
+def said(history: History) -> Iterator[Said]:
+    """Yield what the store logged at WARNING and above in process 0."""
+    for note in history.notes:
+        if not note.process and (match := _SAID.fullmatch(note.text)):
+            yield Said(note.ns, match[1], match[2])
+
+
+def overdue(history: History, what: str) -> str:
+    """Return the note that checkpoints do not `what` (run, finish) any more, or ''."""
+    start = f"overdue: no checkpoint was seen to {what} "
+    return next((note.text for note in history.notes if note.text.startswith(start)), "")
+
+
+def loop_is_gone(history: History) -> bool:
+    """True if the loop's thread was missed while it should have been there."""
+    return any(note.text == "loop: its thread is gone" for note in history.notes)
