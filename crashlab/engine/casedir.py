@@ -72,4 +72,4 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name and move it into place."""
     temporary = path.with_name(f".{path.name}.tmp{os.getpid()}")
     temporary.write_bytes(data)
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -1,11 +1,12 @@
 """The owner's side of a judge: one process, one trial at a time, a deadline on each."""
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import threading
 from typing import IO
-
 
 from crashlab.engine.judge import JudgeOrder, clear_run
 from crashlab.engine.judge_worker import JudgeReady, JudgeSays
@@ -41,6 +42,7 @@ class JudgeClient:
             start_new_session=True,
         )
         self._judged = 0
+        self._overdue = False
         with self._deadline(START_S):
             try:
                 send_frame(self._in, self._hello)
@@ -67,13 +69,38 @@ class JudgeClient:
 
     @contextlib.contextmanager
     def _deadline(self, seconds: float):  # type: ignore[no-untyped-def]
-        timer = threading.Timer(seconds, self._process.kill)
+        timer = threading.Timer(seconds, self._give_up)
         timer.daemon = True
         timer.start()
         try:
             yield
         finally:
             timer.cancel()
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self._kill()
+
+    def _kill(self) -> None:
+        """Kill the judge and, where it leads a session of its own, whatever a restart path has started."""
+        if self._process.returncode is None:  # not reaped yet, so the number is still its own
+            self._kill_group()
+        self._process.kill()
+
+    def _kill_group(self) -> None:
+        if sys.platform != "win32":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _died(self) -> int:
+        """Return the exit code of a judge that has stopped talking."""
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._kill()
+            return self._process.wait()
+        self._kill_group()  # what its restart path had started is still in its group
+        return code
 
     def judge(self, task: JudgeOrder) -> Outcome:
         """Judge one trial.
@@ -95,31 +122,27 @@ class JudgeClient:
                     stage = says.stage
             except (OSError, LabError):
                 pass  # it died or was ended in the middle of a word: told by its stage below
-        code = self._process.wait()
+        code, overdue = self._died(), self._overdue
         self.close()
         clear_run(task.order.directory)
-        return _fallen(task, stage, code)
+        return _fallen(task, stage, code, hung=overdue)
 
     def close(self) -> None:
         """End the judge; whatever it was doing is lost."""
+        self._kill()
+        self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
 
-def _fallen(task: JudgeOrder, stage: str, code: int) -> Outcome:
+def _fallen(task: JudgeOrder, stage: str, code: int, *, hung: bool) -> Outcome:
     case = task.case
     if stage != "restart":
         return Outcome(
             task.trial_id, case, Verdict.ERROR, task.ended, error=f"the judge died with code {code} at stage {stage!r}"
         )
-    hung = code == -9
     identity = Identity("restart", "hangs" if hung else "dies", case.subject, parse_fault(case.fault).fault_class.value)
     message = (
         f"the restart path had not come up after {RESTART_S} s"

@@ -120,5 +120,5 @@ class Damage(msgspec.Struct, frozen=True):
         killed = ended.kind is EndKind.SIGNALLED and ended.code == SIGKILL
         clean = ended.kind is EndKind.EXITED and ended.code == 0
         if not (killed if self.after else clean):
-            return Firing(False, f"the files were not as planned: the writer {describe_end(ended)}")
-        return Firing(bool(applied), applied or f"there was nothing to damage at {self}")
+            return Firing(fired=False, how=f"the files were not as planned: the writer {describe_end(ended)}")
+        return Firing(fired=bool(applied), how=applied or f"there was nothing to damage at {self}")

@@ -65,17 +65,17 @@ class HangUpFault(msgspec.Struct, frozen=True):
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """It ran when the master end closed, and ended in one of the four ways."""
         if not (log_says_fired(history) and ended.hung_up):
-            return Firing(False, f"the terminal never closed on a running writer: it {describe_end(ended)}")
+            return Firing(fired=False, how=f"the terminal never closed on a running writer: it {describe_end(ended)}")
         if ended.kind is EndKind.SIGNALLED:
             if ended.grace_kill and ended.code == SIGKILL:
-                return Firing(True, "killed at the end of the grace")
+                return Firing(fired=True, how="killed at the end of the grace")
             if ended.code == _SIGHUP:
-                return Firing(True, "ended by SIGHUP")
+                return Firing(fired=True, how="ended by SIGHUP")
         elif ended.kind is EndKind.EXITED:
             if any(note.text.startswith("hang-up: ") for note in history.notes):
-                return Firing(True, f"ended by its own handler, exit code {ended.code}")
+                return Firing(fired=True, how=f"ended by its own handler, exit code {ended.code}")
             if ended.code and any(
                 note.text.startswith("crashed: ") and "Errno 5" in note.text for note in history.notes
             ):
-                return Firing(True, "ended by EIO on its next print")
-        return Firing(False, f"the terminal closed, but the writer {describe_end(ended)} for another reason")
+                return Firing(fired=True, how="ended by EIO on its next print")
+        return Firing(fired=False, how=f"the terminal closed, but the writer {describe_end(ended)} for another reason")

@@ -31,7 +31,8 @@ def parse_moment(text: FaultText) -> tuple[Moment, str, int]:
     if head == "phase":
         if phase not in PHASES:
             raise UsageError(
-                f"fault {text.source!r}: unknown phase {phase!r}; known: {', '.join(PHASES)}{did_you_mean(phase, PHASES)}"
+                f"fault {text.source!r}: unknown phase {phase!r}; known: {', '.join(PHASES)}"
+                f"{did_you_mean(phase, PHASES)}"
             )
         return Moment.PHASE, phase, n
     known = ("ack", "start", "phase=NAME")
@@ -88,5 +89,5 @@ class Kill(msgspec.Struct, frozen=True):
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """Died of signal 9, and its log had come to the crash point."""
         if ended.kind is EndKind.SIGNALLED and ended.code == SIGKILL and log_says_fired(history):
-            return Firing(True, "killed by signal 9")
-        return Firing(False, f"the kill never hit: the writer {describe_end(ended)}")
+            return Firing(fired=True, how="killed by signal 9")
+        return Firing(fired=False, how=f"the kill never hit: the writer {describe_end(ended)}")

@@ -74,7 +74,8 @@ class FaultText(msgspec.Struct, frozen=True):
         match = _DURATION.fullmatch(value)
         if not match or int(match[1]) * _MICROSECONDS[match[2]] > most_s * 1_000_000:
             raise UsageError(
-                f"fault {self.source!r}: {name}={value}, expected a duration such as 300us, 20ms or 5s, at most {most_s}s"
+                f"fault {self.source!r}: {name}={value}, expected a duration such as 300us, 20ms or 5s, "
+                f"at most {most_s}s"
             )
         return int(match[1]) * _MICROSECONDS[match[2]]
 

@@ -119,7 +119,8 @@ def _marked(base: type[sqlite3.Connection], marks: Marks) -> type[sqlite3.Connec
 
         def commit(self) -> None:
             if not self.in_transaction:
-                return super().commit()  # type: ignore[no-any-return]
+                super().commit()
+                return
             with marks.inside(MARK_COMMIT):
                 super().commit()
 

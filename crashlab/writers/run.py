@@ -144,8 +144,8 @@ def _run_lane(
 ) -> None:
     log = marks.log
     name = lane.name
-    refusals = done = 0
-    for step in workload.steps(lane, instance, context):
+    refusals = 0
+    for done, step in enumerate(workload.steps(lane, instance, context)):
         if stop.is_set() or done >= order.steps_max:
             return
         log.begin(name, step.seq, step.effects)
@@ -160,7 +160,6 @@ def _run_lane(
         else:
             log.ack(name, step.seq, None if happened is None else tuple(happened))
             marks.acked()
-        done += 1
         context.stepped.tick()
         if prints:
             sys.stdout.write(f"step {step.seq}\n")

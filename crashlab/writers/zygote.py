@@ -93,9 +93,9 @@ class _Run:
 
     def _fork(self, workload: Any, process: int) -> int:
         pid = os.fork()
-        if pid:
-            return pid
-        _child(workload, self._order, process, self._connection, self._fire_write, self._slave, self._master)
+        if not pid:
+            _child(workload, self._order, process, self._connection, self._fire_write, self._slave, self._master)
+        return pid
 
     def wait(self) -> Ended | None:
         """Wait for process 0; return None if the owner went away meanwhile."""

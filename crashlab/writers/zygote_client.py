@@ -61,6 +61,8 @@ class ZygoteLauncher:
     def close(self) -> None:
         """Close the socket: the zygote ends its writers and itself."""
         with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits in launch(); close() alone would not
+        with contextlib.suppress(OSError):
             self._stream.close()
         self._socket.close()
         try:
