@@ -55,13 +55,15 @@ class Presence:
             self.shown.add(candidates[0])
             lasts.append((candidates[0], state))
         found = state.found
+        before = [steps[c] for c in candidates if c != INITIAL]
         for index, value in writers:
-            if (
-                value != found
-                and index not in self.missing
-                and all(c == INITIAL or precedes(steps[c], steps[index]) for c in candidates)
-            ):
-                self.missing[index] = state
+            if value != found and index not in self.missing:
+                step = steps[index]
+                for other in before:
+                    if not precedes(other, step):
+                        break
+                else:
+                    self.missing[index] = state
 
     @property
     def torn(self) -> list[int]:
