@@ -34,7 +34,7 @@ def doctor(workspace: str | None) -> int:
     for advisory in advisories_for(library):
         click.echo(f"  advisory {advisory.name}: {advisory.describe(library.version)}")
     click.echo(f"trials run on {scratch.kind}{f', {room >> 20} MiB free' if room else ''}")
-    here = filesystem_of(os.getcwd())
+    here = filesystem_of(".")
     click.echo(f"this directory is on {here.kind}{': ' + here.warning if here.warning else ''}")
     forked = sys.platform.startswith("linux")
     click.echo(f"writers are {'forked from a warm zygote' if forked else 'spawned, one interpreter start each'}")

@@ -1,5 +1,6 @@
 """`crashlab gate`: may this program go live?"""
 
+import sys
 from pathlib import Path
 
 import click
@@ -78,7 +79,7 @@ def gate(
     with open_records(records) as stream:
         emitter.add(NdjsonWriter(stream))
         if output.stdout == "ndjson":
-            emitter.add(NdjsonWriter(click.get_binary_stream("stdout")))
+            emitter.add(NdjsonWriter(sys.stdout.buffer))
         with ProgressListener(console, config.gate.trials) as progress:
             emitter.add(progress)
             try:
@@ -107,4 +108,4 @@ def _write(report: GateReport, output: Output, records: Path) -> None:
     if output.stdout == "json":
         click.echo(data)
     if output.for_people:
-        Console(stderr=not output.stdout == "text").print(render_gate(report), highlight=False)
+        Console(stderr=output.stdout != "text").print(render_gate(report), highlight=False)

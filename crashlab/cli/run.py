@@ -1,6 +1,7 @@
 """`crashlab run`: trials of one subject under faults given by their text."""
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,7 +92,7 @@ def run(
     ):
         emitter.add(NdjsonWriter(stream))
         if output.stdout == "ndjson":
-            emitter.add(NdjsonWriter(click.get_binary_stream("stdout")))
+            emitter.add(NdjsonWriter(sys.stdout.buffer))
         emitter.add(progress)
         road = RealRoad(chosen, space, keep=records / "cases", environment=environment_stamp(space.root))
         try:

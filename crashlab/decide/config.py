@@ -60,7 +60,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subjects: dict[str, SubjectConfig] = {}
     gate: GateConfig = GateConfig()
     bench: dict[str, str] = {}
-    path: list[str] = ["."]
+    path: tuple[str, ...] = (".",)
     results: str = ".crashlab"
     root: str = "."
 

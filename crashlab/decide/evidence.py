@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from crashlab.engine.campaign import Tally
+from crashlab.gallery.controls.run import ControlResult, ControlVerdict
 from crashlab.model.finding import Verdict
 from crashlab.model.outcome import Outcome
 
@@ -19,6 +20,10 @@ class RowResult(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NOT_JUDGED = "not judged on this road"
     SKIPPED = "skipped"
+
+
+CONTROLS = "controls"
+"""The group of the lab's own positive controls."""
 
 
 class ExposureSummary(msgspec.Struct, frozen=True):
@@ -124,4 +129,18 @@ def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome
         detail,
         summarise_exposure(outcomes),
         invariants,
+    )
+
+
+def control_row(result: ControlResult) -> Row:
+    """Make the row of one control: OK means that the broken subject was caught and its twin was not."""
+    if result.verdict is ControlVerdict.NOT_JUDGED:
+        return Row(CONTROLS, result.title, RowResult.NOT_JUDGED, detail=result.detail)
+    caught = ", ".join(f"{name} {count}/{result.trials}" for name, count in sorted(result.found.items()))
+    return Row(
+        CONTROLS,
+        result.title,
+        RowResult.OK if result.sound else RowResult.MISSED,
+        judged=result.trials + result.twin_trials,
+        detail=f"caught: {caught}; twin 0/{result.twin_trials}" if result.sound else result.detail,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.decide.config import GateConfig
-from crashlab.decide.evidence import GateReport, Row, campaign_row
+from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
 from crashlab.decide.policy import Decision, decide
 from crashlab.decide.surroundings import environment_rows, preflight_row
@@ -80,8 +80,7 @@ class Gate:
                 if options.database:
                     yield self._done(preflight_row(Path(options.database)))
                 yield from self._probe(workspace)
-                for row in run_controls(workspace, executor, options.seed, self._slots):
-                    yield self._done(row)
+                yield from self._controls(workspace, executor)
                 yield from self._campaign(workspace, executor)
             except KeyboardInterrupt:
                 self._stop = StopReason.INTERRUPTED
@@ -132,6 +131,13 @@ class Gate:
         self._rows.append(row)
         self._emitter.emit(EventKind.ROW_FINISHED, row=msgspec.to_builtins(row))
         return row
+
+    def _controls(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
+        """The lab proves that it can see: every broken subject caught, every twin left in peace."""
+        for result in run_controls(
+            lambda subject: RealRoad(subject, workspace), executor, self._options.seed, Emitter(), slots=self._slots
+        ):
+            yield self._done(control_row(result))
 
     def _probe(self, workspace: Workspace) -> Iterator[Row]:
         """One run without a fault, to see that the subject runs and which settings are in force."""

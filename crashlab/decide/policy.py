@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from crashlab.decide.config import Policy
-from crashlab.decide.evidence import Row, RowResult
+from crashlab.decide.evidence import CONTROLS, Row, RowResult
 
 
 class Decision(StrEnum):
@@ -17,9 +17,6 @@ class Decision(StrEnum):
     def exit_code(self) -> int:
         """0 GO, 1 NO-GO, 3 INCONCLUSIVE."""
         return {"GO": 0, "NO-GO": 1}.get(self.value, 3)
-
-
-CONTROLS = "controls"
 
 
 def decide(

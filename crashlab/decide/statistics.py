@@ -83,6 +83,17 @@ def format_rate(failures: int, trials: int, confidence: float = 0.95) -> str:
     return f"{failures}/{trials} = {share} %, {level} interval {_percent(low, floor)}-{_percent(high, ceil)} %"
 
 
+def format_bound(failures: int, trials: int, confidence: float = 0.95) -> str:
+    """Return the short form for a column: ``"< 0.10 %"`` without failures, else the interval ``"3.2-38 %"``."""
+    _check(failures, trials, confidence)
+    if not trials:
+        return ""
+    if not failures:
+        return f"< {_percent(zero_failure_bound(trials, confidence), ceil)} %"
+    low, high = binomial_interval(failures, trials, confidence)
+    return f"{_percent(low, floor)}-{_percent(high, ceil)} %"
+
+
 def _check(failures: int, trials: int, confidence: float) -> None:
     if not 0 <= failures <= trials:
         raise ValueError(f"{failures} failures in {trials} trials: expected 0 <= failures <= trials")

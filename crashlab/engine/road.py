@@ -1,6 +1,7 @@
 """Roads: how a case becomes an outcome. The real road kills real processes."""
 
 import queue
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -45,12 +46,14 @@ class RealRoad:
         keep: Path | None = None,
         environment: dict[str, str] | None = None,
         probe: bool = False,
+        launcher: Callable[[str, tuple[str, ...]], Launcher] = make_launcher,
     ) -> None:
         self.subject = subject
         self._workspace = workspace
         self._keep = "" if keep is None else str(keep)
         self._environment = environment or {}
         self._probe = probe
+        self._make_launcher = launcher
         self._idle: queue.SimpleQueue[tuple[Launcher, JudgeClient]] = queue.SimpleQueue()
         self._all: list[tuple[Launcher, JudgeClient]] = []
         self._closed = False
@@ -69,7 +72,10 @@ class RealRoad:
     def run(self, case: Case, trial_id: str, *, keep: bool = True) -> Outcome:
         """Run one trial; see `Road`."""
         fault = parse_fault(case.fault)
-        slot = self._take()
+        try:
+            slot = self._take()
+        except LabError as error:
+            return _broke(case, trial_id, error)
         launcher, judge = slot
         sound = False
         try:
@@ -93,7 +99,7 @@ class RealRoad:
             sound = True
             return outcome
         except LabError as error:
-            return Outcome(trial_id, case, Verdict.ERROR, Ended(EndKind.EXITED, 0), error=str(error))
+            return _broke(case, trial_id, error)
         except (UsageError, SubjectError):
             sound = True
             raise
@@ -124,7 +130,7 @@ class RealRoad:
             pass
         judge = JudgeClient(self.subject.workload, self.subject.path)
         try:
-            launcher = make_launcher(self.subject.workload, self.subject.path)
+            launcher = self._make_launcher(self.subject.workload, self.subject.path)
         except BaseException:
             judge.close()
             raise
@@ -138,6 +144,10 @@ class RealRoad:
         for slot in list(self._all):
             _close(slot)
         self._all.clear()
+
+
+def _broke(case: Case, trial_id: str, error: LabError) -> Outcome:
+    return Outcome(trial_id, case, Verdict.ERROR, Ended(EndKind.EXITED, 0), error=str(error))
 
 
 def _close(slot: tuple[Launcher, JudgeClient]) -> None:

@@ -1,12 +1,11 @@
 """The gate's answer as text for people: the table, the phase hits, the decision, the commands."""
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
-from crashlab.decide.evidence import ExposureSummary, GateReport, Row, RowResult
-from crashlab.decide.statistics import format_rate
+from crashlab.decide.evidence import CONTROLS, ExposureSummary, GateReport, Row, RowResult
+from crashlab.decide.statistics import format_bound
 
 _STYLES = {
     RowResult.OK: "green",
@@ -16,83 +15,86 @@ _STYLES = {
     RowResult.INCONCLUSIVE: "bold yellow",
 }
 _DECISIONS = {"GO": "bold green", "NO-GO": "bold red"}
+_ALWAYS_EXPLAINED = ("environment", "preflight")
+_NAME_CHARS_MAX = 56
+_HEAD = ("N", "failed", "95 % bound", "only in WAL, p95", "result")
+REASONS_SHOWN = 12
 
 
-def gate_table(report: GateReport) -> Table:
-    """One row per check: what, N, result, upper 95 % bound where nothing failed, exposure."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column("check", ratio=4, overflow="fold")
-    table.add_column("N", justify="right")
-    table.add_column("result")
-    table.add_column("failures, 95 % bound")
-    table.add_column("in WAL only, p95")
+def gate_table(rows: tuple[Row, ...]) -> list[RenderableType]:
+    """One line per check: what, N, failures, upper 95 % bound, exposure, result; remarks beneath."""
+    width = min(_NAME_CHARS_MAX, max((len(row.name) for row in rows), default=0))
+    lines: list[RenderableType] = [Text(_line("check", width, *_HEAD), style="bold")]
     group = ""
-    for row in report.rows:
+    for row in rows:
         if row.group != group:
             group = row.group
-            table.add_row(Text(group, style="bold"))
-        table.add_row(
-            Text("  " + row.name),
-            str(row.judged) if row.judged else "",
-            Text(row.result.value, style=_STYLES.get(row.result, "")),
-            _bound(row),
-            _exposure(row.exposure),
-        )
-        note = _note(row)
-        if note:
-            table.add_row(Text("    " + note, style="dim"))
-    return table
+            lines.append(Text(group, style="bold"))
+        counted = ("", "", "") if row.group == CONTROLS or not row.judged else _counted(row)
+        line = Text(_line("  " + row.name, width, *counted, _exposure(row.exposure)))
+        caught = row.group == CONTROLS and row.result is RowResult.OK
+        line.append("caught, its twin passes" if caught else row.result.value, style=_STYLES.get(row.result, ""))
+        lines.append(line)
+        remark = _remark(row)
+        if remark:
+            lines.append(Padding(Text(remark, style="dim"), (0, 0, 0, 4)))
+    return lines
 
 
 def render_gate(report: GateReport) -> RenderableType:
     """The whole answer."""
     env = report.environment
-    where = f"{env.get('os', '')} · Python {env.get('python', '')} · SQLite {env.get('sqlite', '')} · {env.get('file_system', '')}"
+    where = [env.get("os", ""), f"Python {env.get('python', '')}", f"SQLite {env.get('sqlite', '')}"]
+    where.append(env.get("file_system", ""))
     hits = "  ".join(f"{phase} {count}" for phase, count in report.phase_hits.items())
     lines: list[RenderableType] = [
         Text(f"crashlab gate · subject {report.subject} · seed {report.seed}", style="bold"),
-        Text(where, style="dim"),
-        gate_table(report),
-        Text(f"kills per phase (at least {report.phase_hits_min} each): {hits}"),
+        Text(" · ".join(where), style="dim"),
+        Text(),
+        *gate_table(report.rows),
+        Text(),
+        Text(f"kills inside each phase (the policy wants {report.phase_hits_min}): {hits}"),
         Text(
-            f"{report.trials} trials, {report.kills} of them ended by SIGKILL, in {report.seconds:.0f} s; "
+            f"{report.trials} trials, {report.kills} ended by SIGKILL, in {report.seconds:.0f} s; "
             f"stopped because: {report.stop}"
         ),
         Text(),
         Text.assemble(
             (f" {report.decision} ", f"reverse {_DECISIONS.get(report.decision, 'bold yellow')}"),
-            "  fault class: process death (kill, terminal hang-up). A kill is not a power loss.",
+            "  for process death (kill, terminal hang-up); a kill is not a power loss",
         ),
     ]
-    lines += [Text(f"  · {reason}") for reason in report.reasons[:12]]
-    if len(report.reasons) > 12:
-        lines.append(Text(f"  · and {len(report.reasons) - 12} more"))
+    lines += [Padding(Text(f"· {reason}"), (0, 0, 0, 2)) for reason in report.reasons[:REASONS_SHOWN]]
+    if len(report.reasons) > REASONS_SHOWN:
+        lines.append(Text(f"  · and {len(report.reasons) - REASONS_SHOWN} more"))
     if report.records:
-        lines.append(Text(f"records: {report.records}"))
-    lines += [Text(f"  {command}", style="bold") for command in report.commands]
+        lines.append(Text(f"records: {report.records}", overflow="ignore", no_wrap=True))
+    lines += [Text(f"  {command}", style="bold", overflow="ignore", no_wrap=True) for command in report.commands]
     return Group(*lines)
 
 
-def _bound(row: Row) -> str:
-    if not row.judged:
-        return ""
-    return format_rate(row.failures, row.judged)
+def _line(name: str, width: int, n: str, failed: str, bound: str, exposure: str, result: str = "") -> str:
+    return f"{name:<{width + 2}}  {n:>6} {failed:>7}  {bound:>11}  {exposure:>19}  {result}"
+
+
+def _counted(row: Row) -> tuple[str, str, str]:
+    return str(row.judged), str(row.failures), format_bound(row.failures, row.judged)
 
 
 def _exposure(exposure: ExposureSummary | None) -> str:
     if exposure is None:
         return ""
-    return f"{exposure.frames_p95} frames, {exposure.rows_p95} rows"
+    return f"{exposure.frames_p95} frames {exposure.rows_p95} rows"
 
 
-def _note(row: Row) -> str:
+def _remark(row: Row) -> str:
     parts = []
     if row.invariants and row.result is RowResult.FAIL:
-        parts.append(", ".join(row.invariants))
-    if row.detail and (row.result is not RowResult.OK or row.group in ("environment", "preflight")):
+        parts.append("violated: " + ", ".join(row.invariants))
+    if row.detail and (row.result is not RowResult.OK or row.group in _ALWAYS_EXPLAINED):
         parts.append(row.detail)
     if row.missed:
-        parts.append(f"{row.missed} missed (the fault did not fire)")
+        parts.append(f"{row.missed} MISSED: the fault did not fire")
     if row.errors:
-        parts.append(f"{row.errors} errors of the lab")
+        parts.append(f"{row.errors} ERROR: the lab or the workload broke")
     return "; ".join(parts)

@@ -1,0 +1,85 @@
+"""`crashlab bench`: the lab's speed as ratios, side by side in one run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from crashlab.cli.options import (
+    Output,
+    config_option,
+    format_option,
+    open_config,
+    pick_subject,
+    seed_option,
+    subject_option,
+    workspace_option,
+)
+from crashlab.decide.bench import Figure, bench_kills, named_bench
+from crashlab.decide.config import Config
+from crashlab.engine.environment import environment_stamp
+from crashlab.errors import UsageError, did_you_mean
+from crashlab.writers.load import extend_path
+
+OWN = ("kills",)
+
+
+@click.command(epilog="Example: crashlab bench kills --rounds 5")
+@click.argument("names", nargs=-1)
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Interleaved rounds.")
+@subject_option
+@config_option
+@seed_option
+@workspace_option
+@format_option
+def bench(
+    names: tuple[str, ...],
+    rounds: int,
+    subject: str | None,
+    config_path: Path | None,
+    seed: int,
+    workspace: str | None,
+    formats: tuple[str, ...],
+) -> int:
+    """Measure, beside what a user would do instead. NAMES default to all.
+
+    Benches of its own: kills. crashlab.toml registers more under [bench] as NAME = "module:attr".
+    """
+    output = Output(formats)
+    config = open_config(config_path)
+    known = (*OWN, *config.bench)
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
+    figures = []
+    if output.for_people:
+        stamp = environment_stamp(workspace or ".")
+        click.echo(f"{stamp['os']} · {stamp['cores']} cores · Python {stamp['python']} · SQLite {stamp['sqlite']}")
+    for name in names or known:
+        for figure in _figures(name, config, subject, seed, rounds, workspace):
+            figures.append(figure)
+            if output.for_people:
+                click.echo(_line(figure))
+    if output.stdout in ("json", "ndjson"):
+        click.echo(msgspec.json.encode(figures))
+    return 0
+
+
+def _figures(
+    name: str, config: Config, subject: str | None, seed: int, rounds: int, workspace: str | None
+) -> Iterator[Figure]:
+    if name in config.bench:
+        extend_path(config.import_path)
+        yield from named_bench(config.bench[name], name)(rounds=rounds)
+    else:
+        chosen = config.subject(pick_subject(config, subject))
+        yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)
+
+
+def _line(figure: Figure) -> str:
+    return (
+        f"{figure.name}: {figure.rate:.1f} {figure.unit} beside {figure.baseline:.1f} = "
+        f"{figure.ratio:.2f}x (median of {figure.rounds} rounds, {figure.ratio_min:.2f} to {figure.ratio_max:.2f})"
+        + (f"; wanted: {figure.wanted}" if figure.wanted else "")
+    )
