@@ -53,6 +53,8 @@ class Damage(msgspec.Struct, frozen=True):
         if after:
             after = format_moment(*parse_moment(split_fault(f"kill@{after}")))
         op = text.choice("op", OPERATIONS, "flip")
+        if text.n is not None and not unit:
+            raise UsageError(f"fault {text.source!r}: #{text.n} of what? use main.page#n, wal.frame#n or +bytes")
         n = 1 if text.n is None else text.n
         if n < 1:
             raise UsageError(f"fault {text.source!r}: #{n}, expected #1 or more")

@@ -41,6 +41,8 @@ def parse_moment(text: FaultText) -> tuple[Moment, str, int]:
             f"fault {text.source!r}: unknown selector {text.selector!r}; known: {', '.join(known)}"
             f"{did_you_mean(text.selector, known)}"
         )
+    if text.selector == "start" and text.n is not None:
+        raise UsageError(f"fault {text.source!r}: a run starts once, so 'start' takes no #n")
     return Moment(text.selector), "", n
 
 

@@ -20,7 +20,8 @@ def build_history(case_id: str, records: list[Record], ended: Ended) -> History:
     """Build the history from merged records.
 
     Raises:
-        RecordError: an ack without a begin, or a payload of the wrong form.
+        RecordError: an ack without a begin, a step that began twice (the second would hide the first's ack),
+            or a payload of the wrong form.
     """
     steps: dict[tuple[int, str, int], StepRecord] = {}
     phases: list[PhaseRecord] = []
@@ -34,6 +35,10 @@ def build_history(case_id: str, records: list[Record], ended: Ended) -> History:
             match record.kind:
                 case Kind.BEGIN:
                     lane, seq, effects = _begin.decode(record.payload)
+                    if (record.process, lane, seq) in steps:
+                        raise RecordError(
+                            f"log: step {seq} of lane {lane!r} began twice; give each step of a lane a seq of its own"
+                        )
                     steps[(record.process, lane, seq)] = StepRecord(
                         lane, record.process, seq, StepState.OPEN, effects, record.ns, record.seq
                     )
@@ -46,9 +51,7 @@ def build_history(case_id: str, records: list[Record], ended: Ended) -> History:
                 case Kind.ENTER:
                     name, detail = _pair.decode(record.payload)
                     open_at.setdefault((record.process, record.thread, name), []).append(len(phases))
-                    phases.append(
-                        PhaseRecord(name, record.process, record.thread, record.ns, record.seq, 0, detail)
-                    )
+                    phases.append(PhaseRecord(name, record.process, record.thread, record.ns, record.seq, 0, detail))
                 case Kind.LEAVE:
                     name, detail = _pair.decode(record.payload)
                     entered = open_at.get((record.process, record.thread, name))

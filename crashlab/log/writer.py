@@ -73,9 +73,9 @@ class LogWriter:
         """Append one record and return its sequence number in this process."""
         size = RECORD.size + len(payload)
         room = (size + 7) & ~7
+        if os.getpid() != self._pid:
+            self._continue_in_child()
         with self._lock:
-            if os.getpid() != self._pid:
-                self._continue_in_child()
             position = self._position
             if position + room > self._size:
                 self._open_segment(len(payload))
@@ -90,8 +90,12 @@ class LogWriter:
             return seq
 
     def _continue_in_child(self) -> None:
-        """After a fork the child writes a log of its own: two writers in one map would tear each other."""
-        self._pid = os.getpid()
+        """After a fork the child writes a log of its own: two writers in one map would tear each other.
+
+        Its process number there is its pid, so that its steps and phases are not taken for its parent's.
+        """
+        self._lock = threading.RLock()  # a thread of the parent may have held the old one
+        self.process = self._pid = os.getpid()
         self.base = f"{self.base}-fork{self._pid}"
         self._number = -1
         self._seq = 0

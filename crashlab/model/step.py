@@ -58,5 +58,9 @@ class Table(msgspec.Struct, frozen=True):
     @property
     def query(self) -> str:
         """The SELECT that returns key columns then value columns."""
-        columns = ", ".join(f'"{column}"' for column in (*self.key, *self.value))
-        return f'SELECT {columns} FROM "{self.name}"'
+        columns = ", ".join(_quoted(column) for column in (*self.key, *self.value))
+        return f"SELECT {columns} FROM {_quoted(self.name)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
