@@ -8,9 +8,11 @@ import msgspec
 from rich.console import Console
 
 from crashlab.cli.options import (
+    PLAIN_WIDTH,
     Output,
     budget_option,
     config_option,
+    console_for_people,
     format_option,
     open_config,
     pick_subject,
@@ -104,8 +106,8 @@ def _write(report: GateReport, output: Output, records: Path) -> None:
             write_atomically(path, (records / "records.ndjson").read_bytes())
         else:
             with open(path, "x") as file:
-                Console(file=file, width=120).print(render_gate(report), highlight=False)
+                Console(file=file, width=PLAIN_WIDTH).print(render_gate(report), highlight=False)
     if output.stdout == "json":
         click.echo(data)
     if output.for_people:
-        Console(stderr=output.stdout != "text").print(render_gate(report), highlight=False)
+        console_for_people(stderr=output.stdout != "text").print(render_gate(report), highlight=False)

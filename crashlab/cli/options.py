@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from crashlab.decide.config import Config, find_config, load_config
 from crashlab.decide.duration import parse_duration
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.model.case import Param
 
+PLAIN_WIDTH = 120
 FORMATS = ("text", "json", "ndjson")
 
 config_option = click.option(
@@ -62,6 +64,12 @@ class Output:
     def for_people(self) -> bool:
         """True if standard output carries text (else text goes to standard error)."""
         return self.stdout in ("", "text")
+
+
+def console_for_people(*, stderr: bool = False) -> Console:
+    """A console that honours NO_COLOR and is wide enough for tables where it is no terminal."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)
 
 
 def open_config(path: Path | None) -> Config:

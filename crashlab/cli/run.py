@@ -15,6 +15,7 @@ from crashlab.cli.options import (
     Output,
     budget_option,
     config_option,
+    console_for_people,
     format_option,
     open_config,
     param_option,
@@ -118,7 +119,7 @@ def _report(tally: Tally, output: Output, records: Path, subject: str) -> int:
         path.write_bytes(
             (records / "records.ndjson").read_bytes() if name == "ndjson" else msgspec.json.encode(row) + b"\n"
         )
-    console = Console(stderr=not output.for_people)
+    console = console_for_people(stderr=not output.for_people)
     if output.stdout != "ndjson":
         _print(console, tally, records)
     if tally.count(Verdict.FAIL):

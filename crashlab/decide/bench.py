@@ -96,7 +96,9 @@ def _trials(road: RealRoad, subject: str, seed: int, count: int) -> float:
         fault = Kill(Moment.ACK, n=rng_for(case_seed, "n").randint(1, 20))
         outcome = road.run(Case(subject, case_seed, str(fault)), f"bench-{number}", keep=False)
         if outcome.verdict is not Verdict.PASS:
-            raise LabError(f"a bench's trial was {outcome.verdict}: {outcome.error or outcome.fired or outcome.findings}")
+            raise LabError(
+                f"a bench's trial was {outcome.verdict}: {outcome.error or outcome.fired or outcome.findings}"
+            )
     return count / (time.perf_counter() - started)
 
 
@@ -114,4 +116,3 @@ def named_bench(target: str, name: str) -> Callable[..., Iterator[Figure]]:
     if not callable(found):
         raise ConfigError(f"bench.{name} = {target!r} is not callable")
     return found  # type: ignore[no-any-return]
-

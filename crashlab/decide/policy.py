@@ -61,4 +61,5 @@ def _where(name: str, failed: list[Row]) -> str:
     failures = sum(row.failures for row in rows)
     if not failures:
         return rows[0].detail
-    return f"violated; {failures} of {sum(row.judged for row in rows)} trials failed in {', '.join(r.name for r in rows[:4])}"
+    judged = sum(row.judged for row in rows)
+    return f"violated; {failures} of {judged} trials failed in {', '.join(row.name for row in rows[:4])}"

@@ -18,16 +18,16 @@ def environment_rows(directory: Path, settings: dict[str, str], policy: Policy) 
     library = find_library()
     rows = [Row(GROUP, f"SQLite {library.version}", RowResult.OK, detail=library.source_id[:60])]
     bad = RowResult.FAIL if policy.advisories == "no-go" else RowResult.WARN
-    for advisory in advisories_for(library):
-        rows.append(
-            Row(
-                GROUP,
-                f"advisory {advisory.name}",
-                bad,
-                detail=f"{advisory.describe(library.version)}. Needs: {advisory.needs}",
-                invariants=(f"advisory/{advisory.name}",),
-            )
+    rows += [
+        Row(
+            GROUP,
+            f"advisory {advisory.name}",
+            bad,
+            detail=f"{advisory.describe(library.version)}. Needs: {advisory.needs}",
+            invariants=(f"advisory/{advisory.name}",),
         )
+        for advisory in advisories_for(library)
+    ]
     modes = ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
     mode = settings.get("journal_mode", "")
     rows.append(
