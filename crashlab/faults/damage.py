@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.errors import UsageError, did_you_mean
-from crashlab.faults.firing import Firing, describe_end
+from crashlab.faults.firing import Firing, describe_end, log_says_fired
 from crashlab.faults.kill import SIGKILL, format_moment, parse_moment
 from crashlab.faults.text import FaultText, split_fault
 from crashlab.model.contract import FaultClass
@@ -119,7 +119,7 @@ class Damage(msgspec.Struct, frozen=True):
 
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """The writer ended as planned and bytes were changed."""
-        killed = ended.kind is EndKind.SIGNALLED and ended.code == SIGKILL
+        killed = ended.kind is EndKind.SIGNALLED and ended.code == SIGKILL and log_says_fired(history)
         clean = ended.kind is EndKind.EXITED and ended.code == 0
         if not (killed if self.after else clean):
             return Firing(fired=False, how=f"the files were not as planned: the writer {describe_end(ended)}")

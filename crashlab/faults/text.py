@@ -52,7 +52,7 @@ class FaultText(msgspec.Struct, frozen=True):
     def choice(self, name: str, choices: Iterable[str], default: str) -> str:
         """Return an option that must be one of `choices`."""
         value = self.options.get(name, default)
-        known = tuple(choices)
+        known = tuple(map(str, choices))
         if value not in known:
             raise UsageError(
                 f"fault {self.source!r}: {name}={value} is none of {', '.join(known)}{did_you_mean(value, known)}"
