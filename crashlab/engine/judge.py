@@ -53,26 +53,31 @@ class JudgeOrder(msgspec.Struct, frozen=True):
 
 
 def judge_trial(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Outcome:
-    """Judge one trial and clear its directory away.
+    """Judge one trial.
 
-    `stage(name)` is called before each part that may take the process down with it.
+    `stage(name)` is called before each part that may take the process down with it. What goes wrong with
+    the lab's own files, or with the workload's description of itself, is an ERROR, never a finding.
     """
+    try:
+        return _judge(workload, task, stage)
+    except (CrashlabError, OSError) as error:
+        return Outcome(task.trial_id, task.case, Verdict.ERROR, task.ended, error=str(error))
+
+
+def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Outcome:
     started = time.perf_counter_ns()
     case, order, ended = task.case, task.order, task.ended
     directory = Path(order.directory)
     stage("evidence")
-    try:
-        fault = parse_fault(case.fault)
-        logs = [list(read_log(base)) for base in log_bases(order.directory)]
-        history = build_history(case.case_id, merge(logs), ended)
-        applied = fault.apply(Path(order.database))
-        firing = fault.fired(ended, history, applied)
-        triplet = Triplet.of(order.database)
-        evidence = directory / EVIDENCE
-        evidence.mkdir()
-        copy = triplet.copy_into(evidence, max_bytes=EVIDENCE_BYTES_MAX)
-    except CrashlabError as error:
-        return Outcome(task.trial_id, case, Verdict.ERROR, ended, error=str(error))
+    fault = parse_fault(case.fault)
+    logs = [list(read_log(base)) for base in log_bases(order.directory)]
+    history = build_history(case.case_id, merge(logs), ended)
+    applied = fault.apply(Path(order.database))
+    firing = fault.fired(ended, history, applied)
+    triplet = Triplet.of(order.database)
+    evidence = directory / EVIDENCE
+    evidence.mkdir()
+    copy = triplet.copy_into(evidence, max_bytes=EVIDENCE_BYTES_MAX)
     phases = ",".join(death_phases(history)) if ended.kind is EndKind.SIGNALLED else ""
     outcome = Outcome(
         task.trial_id,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from crashlab.errors import LimitError
 from crashlab.model.history import History
 from crashlab.model.phase import MARK_CLOSE
 from crashlab.model.step import Row, Table
@@ -26,7 +27,8 @@ def read_rows(
 ) -> tuple[dict[str, dict[Row, Row]], list[tuple[str, Row]]]:
     """Read the declared tables: table → key → value, and keys that came more than once.
 
-    A table that does not exist is left out. Raises sqlite3.Error for a file that cannot be read.
+    A table that does not exist is left out. Raises sqlite3.Error for a file that cannot be read, LimitError for
+    a table too large to judge.
     """
     there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table','view')")}
     rows: dict[str, dict[Row, Row]] = {}
@@ -36,7 +38,9 @@ def read_rows(
             continue
         width = len(table.key)
         found: dict[Row, Row] = {}
-        fetched = connection.execute(table.query).fetchmany(ROWS_MAX)
+        fetched = connection.execute(table.query).fetchmany(ROWS_MAX + 1)
+        if len(fetched) > ROWS_MAX:
+            raise LimitError(f"table {table.name!r} has over {ROWS_MAX} rows, more than the oracles are given")
         for row in fetched:
             found[row[:width]] = row[width:]
         if len(found) != len(fetched):
