@@ -1,5 +1,6 @@
 """The gate: environment → controls → real-kill campaign → decision."""
 
+import itertools
 import os
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from crashlab.model.finding import Verdict
 from crashlab.model.outcome import Outcome
 from crashlab.model.phase import Phase
 from crashlab.writers.launcher import can_hang_up
+from crashlab.writers.order import OnHangUp
 
 FAILURES_MAX = 25
 """After so many failures the decision is known; the rest of the budget would only repeat it."""
@@ -222,15 +224,36 @@ class Gate:
         case = outcome.case
         kind = case.fault.partition("@")[0]
         if kind == "hangup":
-            on = next((w[3:] for w in case.fault.split() if w.startswith("on=")), "default")
-            return "2", f"terminal hang-up, program: {on}"
+            on = next((w[3:] for w in case.fault.split() if w.startswith("on=")), OnHangUp.DEFAULT.value)
+            return "2", _hangup_name(on)
         if kind == "none":
-            return "0", "no fault, clean close"
+            return "0", _NO_FAULT
         names = self._config.rows_by or sorted(self._config.grid)
         order = [self._config.grid[name].index(case.params[name]) for name in names]
-        label = "  ".join(_short(name, case.params[name]) for name in names)
-        return "1" + "".join(f".{index:03d}" for index in order), f"kill  {label}".rstrip()
+        return "1" + "".join(f".{index:03d}" for index in order), _kill_name({n: case.params[n] for n in names})
 
 
-def _short(name: str, value: Param) -> str:
-    return f"{name}={value}"
+def planned_rows(config: GateConfig, *, hangup: bool) -> tuple[str, ...]:
+    """Return the names of the rows that a gate's campaign can have, known from the grid before anything runs.
+
+    A short campaign may leave some out. `hangup=False` where there is no terminal to hang up.
+    """
+    names = config.rows_by or sorted(config.grid)
+    columns = []
+    for name in names:
+        weights = config.weights.get(name) or [1.0] * len(config.grid[name])
+        columns.append([value for value, weight in zip(config.grid[name], weights, strict=True) if weight])
+    kills = [_kill_name(dict(zip(names, values, strict=True))) for values in itertools.product(*columns)]
+    hangups = [_hangup_name(on.value) for on in OnHangUp] if hangup else []
+    return (_NO_FAULT, *dict.fromkeys(kills), *hangups)
+
+
+_NO_FAULT = "no fault, clean close"
+
+
+def _hangup_name(on: str) -> str:
+    return f"terminal hang-up, program: {on}"
+
+
+def _kill_name(cell: dict[str, Param]) -> str:
+    return f"kill  {'  '.join(f'{name}={value}' for name, value in cell.items())}".rstrip()
