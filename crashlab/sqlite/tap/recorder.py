@@ -56,19 +56,17 @@ class Recorder:
         relative = _inside(self._directory, name)
         return name if relative is None else relative
 
-    def wrap(
-        self, operation: Operation, real: Callable[..., int], files: dict[int, OpenFile]
-    ) -> Callable[..., int] | None:
+    def wrap(self, operation: Operation, real: Callable[..., int], tap: "Tap") -> Callable[..., int] | None:
         """Return `real` with its record around it, or None for what is not recorded."""
         match operation:
             case Operation.WRITE:
-                return self._write(real, files)
+                return self._write(real, tap)
             case Operation.TRUNCATE:
-                return self._truncate(real, files)
+                return self._truncate(real, tap.files)
             case Operation.SYNC:
-                return self._sync(real, files)
+                return self._sync(real, tap.files)
             case Operation.FILE_CONTROL:
-                return self._file_control(real, files)
+                return self._file_control(real, tap.files)
         return None
 
     def open(self, file: OpenFile, real: Callable[..., int], arguments: tuple[Any, ...]) -> int:
@@ -111,20 +109,23 @@ class Recorder:
     def _done(self, start: int, rc: int) -> None:
         self._log.append(_DONE, DONE.pack(start, rc))
 
-    def _write(self, real: Callable[..., int], files: dict[int, OpenFile]) -> Callable[..., int]:
+    def _write(self, real: Callable[..., int], tap: "Tap") -> Callable[..., int]:
         append, head, done = self._log.append, HEAD.pack, DONE.pack
-        string_at, lock, lookup = ctypes.string_at, self._lock, files.get
+        string_at, lock, lookup = ctypes.string_at, self._lock, tap.files.get
 
         def write(address: int, data: int, size: int, offset: int) -> int:
-            file = lookup(address)
-            if file is None or not file.number:  # nameless, or the tap is just being removed
-                return real(address, data, size, offset)
-            payload = head(file.number, 0, offset) + string_at(data, size)
-            with lock:
-                start = append(_WRITE, payload)
-                rc = real(address, data, size, offset)
-                append(_DONE, done(start, rc))
-            return rc
+            try:
+                file = lookup(address)
+                if file is None or not file.number:  # nameless, or the tap is just being removed
+                    return real(address, data, size, offset)
+                payload = head(file.number, 0, offset) + string_at(data, size)
+                with lock:
+                    start = append(_WRITE, payload)
+                    rc = real(address, data, size, offset)
+                    append(_DONE, done(start, rc))
+                return rc
+            except BaseException as error:
+                return tap.failed(error, Operation.WRITE, write, (address, data, size, offset))
 
         return write
 

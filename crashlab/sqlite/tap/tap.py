@@ -164,7 +164,9 @@ class Tap:
         listening = self._listening(operation)
         if operation is Operation.CLOSE:
             return self._closer(listening, real)
-        inner = self.recorder.wrap(operation, real, self.files) if self.recorder is not None else None
+        inner = self.recorder.wrap(operation, real, self) if self.recorder is not None else None
+        if not listening and operation is Operation.WRITE:
+            return inner  # the hottest call: its record has the guard in itself
         if not listening:
             return self._guarded(operation, inner) if inner is not None else None
         layers = chain(listening, _performer(inner or real))
@@ -180,15 +182,6 @@ class Tap:
 
     def _guarded(self, operation: Operation, inner: Callable[..., int]) -> Callable[..., int]:
         failed = self.failed
-        if operation is Operation.WRITE:  # the hottest one: no argument tuple
-
-            def write(file: int, data: int, size: int, offset: int) -> int:
-                try:
-                    return inner(file, data, size, offset)
-                except BaseException as error:
-                    return failed(error, operation, write, (file, data, size, offset))
-
-            return write
 
         def function(*arguments: Any) -> int:
             try:
