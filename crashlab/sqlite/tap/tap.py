@@ -26,6 +26,7 @@ from crashlab.sqlite.tap.recorder import Recorder
 __all__ = ["Tap"]
 
 ERRORS_MAX = 100
+REDELIVERY_S = 0.001
 
 # https://sqlite.org/c3ref/c_open_autoproxy.html
 _ROLE_BY_OPEN_FLAG = (
@@ -271,16 +272,21 @@ class Tap:
         """An exception came up to the edge of C, where it would vanish: remember it, answer with an I/O error.
 
         What a signal handler raised (KeyboardInterrupt, say) is the program's own: the call is made again, and
-        the exception raised anew in this thread once it is back in Python.
+        an exception of that type raised anew in this thread a moment later. (Raised from here it would strike
+        before the return to C.) Should that moment be inside the next call, it comes here once more.
         """
         if not isinstance(error, Exception):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(threading.get_ident()), ctypes.py_object(type(error))
-            )
+            redelivery = threading.Timer(REDELIVERY_S, _raise_in, (threading.get_ident(), type(error)))
+            redelivery.daemon = True
+            redelivery.start()
             return again(*arguments)
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(error)
         return 0 if operation in NEVER_FAIL else IO_ERROR_CODES.get(operation, IOERR)
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 def _performer(real: Callable[..., Any]) -> Callable[[Call], int]:
