@@ -151,6 +151,12 @@ def _unfired(outcome: Outcome, ended: Ended, history: History) -> Outcome:
         return msgspec.structs.replace(
             outcome, verdict=Verdict.ERROR, error=f"the writer exited with code {ended.code}: {crash.strip()[-1500:]}"
         )
+    if ended.kind is EndKind.SIGNALLED:
+        return msgspec.structs.replace(
+            outcome,
+            verdict=Verdict.ERROR,
+            error=f"the writer died of signal {ended.code}, which this fault did not send",
+        )
     return msgspec.structs.replace(outcome, verdict=Verdict.MISSED)
 
 

@@ -91,6 +91,7 @@ class RealRoad:
                 fault.hangup(),
                 case.deadline_s,
                 probe=self._probe,
+                tap=fault.tap(),
             )
             ended = launcher.launch(order)
             outcome = judge.judge(

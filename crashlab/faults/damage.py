@@ -8,9 +8,8 @@ file was there and its bytes changed.
 import os
 from pathlib import Path
 
-import msgspec
-
 from crashlab.errors import UsageError, did_you_mean
+from crashlab.faults.base import FaultBase
 from crashlab.faults.firing import Firing, describe_end, log_says_fired
 from crashlab.faults.kill import SIGKILL, format_moment, parse_moment
 from crashlab.faults.text import FaultText, split_fault
@@ -23,7 +22,7 @@ OPERATIONS = ("flip", "truncate", "delete")
 _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
-class Damage(msgspec.Struct, frozen=True):
+class Damage(FaultBase, frozen=True):
     """`damage@main.page#3+17 bit=4`, `damage@wal.frame#2 bit=0`, `damage@wal+1000 op=truncate after=ack#20`.
 
     `unit` is page (main) or frame (wal), counted from 1, or empty for an offset from the file's start.
@@ -79,9 +78,6 @@ class Damage(msgspec.Struct, frozen=True):
             return None
         moment, phase, n = parse_moment(split_fault(f"kill@{self.after}"))
         return Trigger(moment, Action.KILL, phase, n)
-
-    def hangup(self) -> None:
-        """No terminal."""
 
     def apply(self, database: Path) -> str:
         """Damage the file of an ended writer; return what was done, '' if there was nothing to damage."""

@@ -8,12 +8,14 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.faults.damage import Damage
 from crashlab.faults.firing import Firing
 from crashlab.faults.hangup import HangUpFault
+from crashlab.faults.io_error import IoError
 from crashlab.faults.kill import Kill
 from crashlab.faults.none import NoFault
+from crashlab.faults.tap_kill import TapKill
 from crashlab.faults.text import FaultText, split_fault
 from crashlab.model.contract import FaultClass
 from crashlab.model.history import Ended, History
-from crashlab.writers.order import HangUp, Trigger
+from crashlab.writers.order import HangUp, TapPlan, Trigger
 
 
 class Fault(Protocol):
@@ -29,6 +31,9 @@ class Fault(Protocol):
     def hangup(self) -> HangUp | None:
         """The terminal that goes away, if it does."""
 
+    def tap(self) -> TapPlan | None:
+        """What the tap does in the writer, if it is needed."""
+
     def apply(self, database: Path) -> str:
         """Do to the files of a dead writer what the fault does; return what was done, '' for nothing."""
 
@@ -36,10 +41,16 @@ class Fault(Protocol):
         """Say from the wait status and the log whether the fault happened."""
 
 
+def parse_kill(text: FaultText) -> Fault:
+    """A kill at a moment of the log, or (`role.operation`) at a call of SQLite's."""
+    return TapKill.parse(text) if "." in text.selector else Kill.parse(text)
+
+
 PARSERS: dict[str, Callable[[FaultText], Fault]] = {
     "none": NoFault.parse,
-    "kill": Kill.parse,
+    "kill": parse_kill,
     "hangup": HangUpFault.parse,
+    "io-error": IoError.parse,
     "damage": Damage.parse,
 }
 
@@ -57,6 +68,3 @@ def parse_fault(text: str) -> Fault:
             f"unknown fault {parts.kind!r} in {text!r}; known: {', '.join(PARSERS)}{did_you_mean(parts.kind, PARSERS)}"
         )
     return parse(parts)
-
-
-__all__ = ["PARSERS", "Fault", "Firing", "parse_fault"]

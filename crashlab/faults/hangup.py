@@ -8,10 +8,8 @@ master end closed, and ended by SIGHUP, EIO, its own handler, or the grace kill.
 """
 
 import signal
-from pathlib import Path
 
-import msgspec
-
+from crashlab.faults.base import FaultBase
 from crashlab.faults.firing import Firing, describe_end, log_says_fired
 from crashlab.faults.kill import SIGKILL, format_moment, parse_moment
 from crashlab.faults.text import FaultText, format_duration
@@ -23,7 +21,7 @@ GRACE_US = 5_000_000
 _SIGHUP = getattr(signal, "SIGHUP", 1)
 
 
-class HangUpFault(msgspec.Struct, frozen=True):
+class HangUpFault(FaultBase, frozen=True):
     """`hangup@ack#5 on=handle grace=5s`."""
 
     moment: Moment
@@ -57,10 +55,6 @@ class HangUpFault(msgspec.Struct, frozen=True):
     def hangup(self) -> HangUp:
         """The terminal and the grace."""
         return HangUp(self.on, self.grace_us / 1e6)
-
-    def apply(self, database: Path) -> str:
-        """Leave the files alone."""
-        return ""
 
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """It ran when the master end closed, and ended in one of the four ways."""

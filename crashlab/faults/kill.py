@@ -4,11 +4,8 @@ Must survive: every acked step, at any `synchronous`; the page cache outlives th
 about a power loss. It fired if the writer died of signal 9 after its log had reached the crash point.
 """
 
-from pathlib import Path
-
-import msgspec
-
 from crashlab.errors import UsageError, did_you_mean
+from crashlab.faults.base import FaultBase
 from crashlab.faults.firing import Firing, describe_end, log_says_fired
 from crashlab.faults.text import FaultText, format_duration
 from crashlab.model.contract import FaultClass
@@ -53,7 +50,7 @@ def format_moment(moment: Moment, phase: str, n: int) -> str:
     return f"phase={phase}#{n}" if moment is Moment.PHASE else f"ack#{n}"
 
 
-class Kill(msgspec.Struct, frozen=True):
+class Kill(FaultBase, frozen=True):
     """`kill@ack#17 delay=300us`."""
 
     moment: Moment
@@ -80,13 +77,6 @@ class Kill(msgspec.Struct, frozen=True):
     def trigger(self) -> Trigger:
         """The crash point."""
         return Trigger(self.moment, Action.KILL, self.phase, self.n, self.delay_us)
-
-    def hangup(self) -> None:
-        """No terminal."""
-
-    def apply(self, database: Path) -> str:
-        """Leave the files alone."""
-        return ""
 
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """Died of signal 9, and its log had come to the crash point."""

@@ -3,18 +3,15 @@
 Must survive: everything. It fires if the writer exits with code 0.
 """
 
-from pathlib import Path
-
-import msgspec
-
 from crashlab.errors import UsageError
+from crashlab.faults.base import FaultBase
 from crashlab.faults.firing import Firing, describe_end
 from crashlab.faults.text import FaultText
 from crashlab.model.contract import FaultClass
 from crashlab.model.history import Ended, EndKind, History
 
 
-class NoFault(msgspec.Struct, frozen=True):
+class NoFault(FaultBase, frozen=True):
     """Nothing bad happens."""
 
     @classmethod
@@ -32,16 +29,6 @@ class NoFault(msgspec.Struct, frozen=True):
     def fault_class(self) -> FaultClass:
         """No fault."""
         return FaultClass.NONE
-
-    def trigger(self) -> None:
-        """Nothing to count."""
-
-    def hangup(self) -> None:
-        """No terminal."""
-
-    def apply(self, database: Path) -> str:
-        """Leave the files alone."""
-        return ""
 
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """A run that ended of itself with code 0."""

@@ -3,6 +3,7 @@
     none
     kill@ack#17 delay=300us      kill@phase=checkpoint#2 delay=1ms      kill@start delay=2ms
     hangup@ack#5 on=handle grace=5s
+    kill@wal.write#5+1024        io-error@main.sync#2 error=EIO mode=persistent
     damage@main.page#3+17 bit=4  damage@wal+1000 op=truncate            damage@wal op=delete after=ack#20
 
 The printed form is canonical: options in a fixed order, defaults left out, so equal faults print equal.
@@ -18,7 +19,7 @@ from crashlab.errors import UsageError, did_you_mean
 TEXT_CHARS_MAX = 300
 _FAULT = re.compile(
     r"(?P<kind>[a-z][a-z-]*)"
-    r"(?:@(?P<selector>[a-z][a-z-]*(?:[.=][a-z][a-z-]*)?)(?:#(?P<n>\d{1,9}))?(?:\+(?P<bytes>\d{1,12}))?)?"
+    r"(?:@(?P<selector>[a-z][a-z-]*(?:[.=][a-z][a-z-]*){0,2})(?:#(?P<n>\d{1,9}))?(?:\+(?P<bytes>\d{1,12}))?)?"
     r"(?P<options>(?: [a-z_]+=[^\s=]+)*)"
 )
 _DURATION = re.compile(r"(\d{1,9})(us|ms|s)")

@@ -27,6 +27,11 @@ class Marks:
         self._closing = False
         self._in_step = threading.local()
 
+    def current_phase(self) -> str:
+        """The innermost marked phase that the calling thread is in, '' for none."""
+        stack: list[str] = getattr(self._in_step, "stack", [])
+        return stack[-1] if stack else ""
+
     def start(self) -> None:
         """The process has begun; nothing of the program has run yet."""
         if self._trigger is not None and self._trigger.moment is Moment.START:
@@ -45,6 +50,7 @@ class Marks:
     def enter(self, mark: str, detail: str = "") -> None:
         """The calling thread enters a marked phase."""
         self.log.enter(mark, detail)
+        self._stack().append(mark)
         if mark == MARK_CLOSE:
             self._closing = True
         if self._phase and self._phase == self._entered(mark, detail):
@@ -53,6 +59,9 @@ class Marks:
     def leave(self, mark: str, detail: str = "") -> None:
         """The calling thread leaves a marked phase."""
         self.log.leave(mark, detail)
+        stack = self._stack()
+        if mark in stack:
+            stack.remove(mark)
         if self._phase and self._phase == self._left_behind(mark, detail):
             self._count()
 
@@ -64,6 +73,13 @@ class Marks:
             yield
         finally:
             self.leave(mark, detail)
+
+    def _stack(self) -> list[str]:
+        try:
+            stack: list[str] = self._in_step.stack
+        except AttributeError:
+            stack = self._in_step.stack = []
+        return stack
 
     def _entered(self, mark: str, detail: str) -> str:
         if mark == MARK_CLOSE:

@@ -48,6 +48,21 @@ class HangUp(msgspec.Struct, frozen=True):
     grace_s: float = 5.0
 
 
+class TapPlan(msgspec.Struct, frozen=True):
+    """What the tap does in process 0: record, seed SQLite's randomness, kill or fail at one selected call.
+
+    `selector` is the text form of `crashlab.sqlite.tap.selector`. `failure` empty with a selector means: kill
+    there, torn at `torn_bytes` if that is not negative. `failure` is one of `crashlab.sqlite.tap.Failure`.
+    """
+
+    record: bool = False
+    seed: int | None = None
+    selector: str = ""
+    torn_bytes: int = -1
+    failure: str = ""
+    persistent: bool = False
+
+
 class Order(msgspec.Struct, frozen=True):
     """One run of a workload in `directory`, which exists, is empty and belongs to this run alone.
 
@@ -66,6 +81,7 @@ class Order(msgspec.Struct, frozen=True):
     steps_max: int = 100_000
     tick_s: float = 0.004
     probe: bool = False
+    tap: TapPlan | None = None
     log_bytes_max: int = 64 << 20
 
 

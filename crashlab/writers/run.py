@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from crashlab.errors import TapUnavailableError
 from crashlab.log.writer import LogWriter
 from crashlab.model.phase import MARK_CLOSE, MARK_START_UP
 from crashlab.model.step import Lane
@@ -16,6 +17,7 @@ from crashlab.writers.connection import ConnectMaker
 from crashlab.writers.context import RunContext
 from crashlab.writers.marks import Marks
 from crashlab.writers.order import HangUp, OnHangUp, Order, Trigger, log_base
+from crashlab.writers.tapped import build_tap
 
 EXIT_CRASHED = 70
 """Exit code of a writer whose workload raised outside a step (EX_SOFTWARE of sysexits.h)."""
@@ -41,7 +43,10 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
     stop = threading.Event()
     on_hangup = order.hangup.on if order.hangup and process == 0 else None
     _prepare_hangup(on_hangup)
+    tap = build_tap(order.tap, log, order.directory, marks.current_phase) if process == 0 else None
     try:
+        if tap is not None:
+            tap.install()
         marks.start()
         with marks.inside(MARK_START_UP):
             instance = workload.open(context)
@@ -59,8 +64,13 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
         marks.enter(MARK_CLOSE)
         instance.close()
         marks.leave(MARK_CLOSE)  # only a close() that returned was a clean one
+        if tap is not None:
+            tap.uninstall()
     except HungUp:
         log.note("hang-up: while starting or closing")
+        return EXIT_CRASHED
+    except TapUnavailableError as error:
+        log.note(f"crashed: {error}")
         return EXIT_CRASHED
     except BaseException:
         with contextlib.suppress(Exception):

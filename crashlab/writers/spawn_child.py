@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import threading
 
 from crashlab.errors import CrashlabError
 from crashlab.writers.context import RunContext
@@ -13,6 +14,8 @@ from crashlab.writers.order import Trigger
 from crashlab.writers.run import run_process
 from crashlab.writers.spawn import Started, Task
 from crashlab.writers.zygote import _no_connect
+
+_OWNER_GONE = 71
 
 
 def main() -> int:
@@ -29,6 +32,7 @@ def main() -> int:
     except CrashlabError as error:
         send_frame(out, Started(error=str(error)))
         return 2
+    threading.Thread(target=_die_with_owner, daemon=True).start()
     if task.process == 0:
         lanes = workload.lanes(RunContext(task.order, 0, _no_connect))
         send_frame(out, Started(tuple(sorted({lane.process for lane in lanes}))))
@@ -42,6 +46,14 @@ def main() -> int:
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _die_with_owner() -> None:
+    """The owner holds the other end of standard input open for as long as it lives."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 1):
+            pass
+    os._exit(_OWNER_GONE)
 
 
 if __name__ == "__main__":

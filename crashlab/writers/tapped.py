@@ -1,0 +1,29 @@
+"""The tap inside a writer, as its order says."""
+
+from collections.abc import Callable
+
+from crashlab.log.writer import LogWriter
+from crashlab.sqlite.tap import Failer, Failure, Killer, Listener, Recorder, Seed, Selector, Tap
+from crashlab.writers.order import TapPlan
+
+
+def build_tap(plan: TapPlan | None, log: LogWriter, directory: str, phase: Callable[[], str]) -> Tap | None:
+    """Make the tap that a plan describes, not yet installed; None without a plan.
+
+    Everything that it does is marked FIRED in the log just before it is done.
+    """
+    if plan is None:
+        return None
+    listeners: list[Listener] = []
+    if plan.seed is not None:
+        listeners.append(Seed(plan.seed))
+    if plan.selector:
+        selector = Selector.parse(plan.selector)
+        if plan.failure:
+            failure = Failure(plan.failure)
+            listeners.append(Failer(selector, failure, persistent=plan.persistent, on_fire=log.fired))
+        else:
+            torn = plan.torn_bytes if plan.torn_bytes >= 0 else None
+            listeners.append(Killer(selector, torn_bytes=torn, on_fire=log.fired))
+    recorder = Recorder(log, directory) if plan.record else None
+    return Tap(*listeners, recorder=recorder, phase=phase)
