@@ -51,7 +51,7 @@ def _fill_is_right(key: Row, value: Row) -> bool:
 
 def _state_is_right(_key: Row, value: Row) -> bool:
     content, _, checksum = value[0].rpartition("|")
-    return f"{zlib.crc32(content.encode()):08x}" == checksum
+    return bool(checksum == f"{zlib.crc32(content.encode()):08x}")
 
 
 TABLES = (

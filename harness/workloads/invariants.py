@@ -15,7 +15,7 @@ from crashlab.model.phase import MARK_CHECKPOINT, MARK_CLOSE, MARK_CONNECTION_CL
 from crashlab.model.step import Row
 from crashlab.model.workload import Check
 from harness.workloads.activity import TABLES
-from harness.workloads.watch import loop_is_gone, made_to_fail, overdue, rounds, said
+from harness.workloads.watch import OVERDUE, STUCK, complaints, loop_is_gone, made_to_fail, rounds, said
 from store.checkpoint import PASSIVE, TRUNCATE
 from store.schema import APPLICATION_ID
 from store.startup import file_uri
@@ -32,17 +32,15 @@ def cadence(_engine: "Engine", _connection: sqlite3.Connection, history: History
     No false alarm under load: a loop that is late on the stepped clock is given real seconds to catch up
     before it counts (`Watch.pace`).
     """
-    if note := overdue(history, "run"):
-        yield note
+    yield from complaints(history, OVERDUE)
 
 
 def exposure_bounded(_engine: "Engine", _connection: sqlite3.Connection, history: History) -> Iterator[str]:
-    """Without a pinned reader, a checkpoint moves all frames at least every three intervals.
+    """Checkpoints leave nothing behind, unless somebody is known to hold a snapshot.
 
-    So what lives only in the WAL is bounded by three intervals of writes, one on average.
+    With `cadence` this bounds what lives only in the WAL: one interval of writes on average, three at most.
     """
-    if note := overdue(history, "finish"):
-        yield note
+    yield from complaints(history, STUCK)
 
 
 def periodic_passive(_engine: "Engine", _connection: sqlite3.Connection, history: History) -> Iterator[str]:
@@ -83,14 +81,16 @@ def backlog_reported(engine: "Engine", _connection: sqlite3.Connection, history:
     for done in periodic if _closed(history) is not None else periodic[:-1]:
         run = run + 1 if done.backlog_frames else 0
         longest = max(longest, run)
-    if longest >= limit and not any("frames" in record.text for record in said(history)):
+    close = _close(history)
+    told = [record for record in said(history) if close is None or record.ns < close.enter_ns]
+    if longest >= limit and not told:
         yield f"{longest} rounds in a row left a backlog and nothing was logged, expected a warning after {limit}"
 
 
 def close_truncates(engine: "Engine", _connection: sqlite3.Connection, history: History) -> Iterator[str]:
     """After a clean close with no other reader the WAL is absent or empty."""
     left = _closed(history)
-    blocked = engine.reader_pins or made_to_fail(history) and not _truncated(history)
+    blocked = engine.reader_pins or (made_to_fail(history) and not _truncated(history))
     if left and not blocked:
         yield f"the -wal holds {left} bytes after close()"
 

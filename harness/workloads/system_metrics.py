@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from crashlab.model.case import Param
@@ -109,7 +110,7 @@ class SystemMetrics:
         unknown = params.keys() - DEFAULTS.keys()
         if unknown:
             raise ValueError(f"unknown parameters {sorted(unknown)}; known: {sorted(DEFAULTS)}")
-        self.store_class = store_class
+        self._store_class = watched(store_class)
         self.params: Mapping[str, Param] = {**DEFAULTS, **params}
 
     def open(self, ctx: Context) -> Engine | Dashboard:
@@ -121,14 +122,7 @@ class SystemMetrics:
         _check(ctx.params)
         notes = StoreNotes(ctx)
         interval_s = float(ctx.params["checkpoint_interval_s"])
-        watch = Watch(
-            ctx,
-            interval_s,
-            float(ctx.params["patience_s"]),
-            int(ctx.params["fail_round"]),
-            bool(ctx.params["fail_at_close"]),
-        )
-        engine = Engine(self._open_store(ctx, watch), ctx, notes)
+        engine = Engine(self._open_store(ctx, Watch(ctx)), ctx, notes)
         engine.session = engine.store.create_session()
         engine.store.start_wal_checkpoint_loop(interval_s)
         if ctx.params["second_connection"]:
@@ -142,8 +136,7 @@ class SystemMetrics:
         return Engine(self._open_store(ctx, None), ctx, None)
 
     def _open_store(self, ctx: Context, watch: Watch | None) -> WatchedStore:
-        store_class = watched(self.store_class)
-        store = store_class(
+        store = self._store_class(
             ctx.database, connect=_Connect(ctx), clock=_Nanoseconds(ctx), wait=ctx.wait, backup_directory=None
         )
         store.TRUNCATE_WAIT_S = float(ctx.params["close_wait_s"])  # type: ignore[misc]
@@ -173,7 +166,7 @@ class SystemMetrics:
         backup_every = int(ctx.params["backup_every"])
         for step in activity.steps(int(ctx.params["steps"])):
             if lane is MAIN and engine.watch is not None:
-                engine.watch.pace(pinned=engine.reader_pins)
+                engine.watch.pace()
             if backup_every and lane is MAIN and step.seq % backup_every == backup_every - 1:
                 yield _backup(step.seq, engine, ctx)
             else:
@@ -182,7 +175,8 @@ class SystemMetrics:
 
 def _backup(number: int, engine: Engine, ctx: Context) -> Step:
     def do() -> None:
-        path = engine.store.backup(keep=2)
+        with engine.watch.own_snapshot() if engine.watch else nullcontext():
+            path = engine.store.backup(keep=2)
         ctx.note(f"{BACKUP_NOTE}{MAIN.name} {number} {path}")
 
     return Step(number, (), do)

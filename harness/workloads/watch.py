@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from crashlab.model.history import History
@@ -20,6 +20,11 @@ from store.checkpoint import TRUNCATE
 
 LAG_INTERVALS = 3.0
 """So many intervals of the stepped clock may pass without a checkpoint; then the engine waits for one."""
+
+INCOMPLETE_MAX = 3
+"""So many checkpoints in a row may leave frames behind although nobody is known to hold a snapshot."""
+
+OVERDUE, STUCK = "overdue: ", "stuck: "
 
 LOOP_THREAD = "wal-checkpoint"
 _POLL_S = 0.0005
@@ -52,18 +57,20 @@ class Said(NamedTuple):
 class Watch:
     """The log's side of a run: what the checkpoints did, and whether they keep up with the engine.
 
-    `interval_s` is the loop's, 0 for none; `fail_round` is the number of the periodic checkpoint (from 1)
-    that is run inside a transaction of the same connection, `fail_at_close` says the same of the final one.
+    Made before the loop is started, from the case's parameters.
     """
 
-    def __init__(self, ctx: Context, interval_s: float, patience_s: float, fail_round: int, fail_at_close: bool):
+    def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._interval_s = interval_s
-        self._patience_s = patience_s
-        self._fail_round = fail_round
-        self._fail_at_close = fail_at_close
+        self._interval_s = float(ctx.params["checkpoint_interval_s"])
+        self._patience_s = float(ctx.params["patience_s"])
+        self._pinned = ctx.params["reader"] == "pinned"
+        self._fail_round = int(ctx.params["fail_round"])
+        self._fail_at_close = bool(ctx.params["fail_at_close"])
         self._periodic = 0
-        self._ran_at = self._finished_at = ctx.clock()
+        self._attempted_at = ctx.clock()
+        self._incomplete = 0
+        self._snapshot_of_our_own = False
         self._complained = False
 
     def must_fail(self, mode: str) -> bool:
@@ -73,47 +80,50 @@ class Watch:
         self._periodic += 1
         return self._periodic == self._fail_round
 
-    def raised(self, mode: str) -> None:
+    def raised(self, mode: str, *, made_to: bool) -> None:
         """A checkpoint raised."""
-        self._ctx.note(f"checkpoint {mode} raised")
+        self._attempted_at = self._ctx.clock()
+        self._ctx.note(f"checkpoint {mode} {'made to raise' if made_to else 'raised'}")
 
     def ran(self, done: CheckpointRound) -> None:
         """A checkpoint returned."""
-        self._ran_at = self._ctx.clock()
-        if not done.backlog_frames:
-            self._finished_at = self._ran_at
+        self._attempted_at = self._ctx.clock()
+        pinned = self._pinned or self._snapshot_of_our_own
+        self._incomplete = self._incomplete + 1 if done.backlog_frames and not pinned else 0
         self._ctx.note(f"checkpoint {done.mode} {done.busy} {done.log_frames} {done.checkpointed}")
+        if self._incomplete == INCOMPLETE_MAX + 1:
+            self._ctx.note(f"{STUCK}{self._incomplete} checkpoints in a row left frames, now {done.backlog_frames}")
 
-    def pace(self, *, pinned: bool) -> None:
+    @contextmanager
+    def own_snapshot(self) -> Iterator[None]:
+        """While the engine itself reads a snapshot (a backup), checkpoints cannot finish."""
+        self._snapshot_of_our_own = True
+        try:
+            yield
+        finally:
+            self._snapshot_of_our_own = False
+
+    def pace(self) -> None:
         """Let a late loop catch up; called by the engine between two steps.
 
         The stepped clock runs faster than a busy machine's scheduler, so lateness on that clock alone
         would be the machine's. A loop that is late here has `patience_s` real seconds, in which the engine
         does nothing at all, to run one checkpoint. Only then is it noted as overdue, once.
         """
-        if self._interval_s <= 0 or self._complained or not self._late(pinned=pinned):
+        if self._interval_s <= 0 or self._complained or not self._late():
             return
         until = time.monotonic() + self._patience_s
-        while self._late(pinned=pinned):
+        while self._late():
             if time.monotonic() > until:
-                self._complain()
+                self._complained = True
+                since = self._ctx.clock() - self._attempted_at
+                self._ctx.note(f"{OVERDUE}no checkpoint for {since:.3f} s, interval {self._interval_s} s")
+                self.look_for_loop()
                 return
             time.sleep(_POLL_S)
 
-    def _late(self, *, pinned: bool) -> bool:
-        # A pinned snapshot keeps checkpoints from finishing; that they run is all that can be asked.
-        last = self._ran_at if pinned else self._finished_at
-        return self._ctx.clock() - last > LAG_INTERVALS * self._interval_s
-
-    def _complain(self) -> None:
-        self._complained = True
-        now = self._ctx.clock()
-        for what, last in (("run", self._ran_at), ("finish", self._finished_at)):
-            if now - last > LAG_INTERVALS * self._interval_s:
-                self._ctx.note(
-                    f"overdue: no checkpoint was seen to {what} for {now - last:.3f} s, interval {self._interval_s} s"
-                )
-        self.look_for_loop()
+    def _late(self) -> bool:
+        return self._ctx.clock() - self._attempted_at > LAG_INTERVALS * self._interval_s
 
     def look_for_loop(self) -> None:
         """Note it if the loop's thread is gone; called while it has not been told to stop."""
@@ -136,7 +146,7 @@ class WatchedStore(StateManager):
                 connection.execute("BEGIN IMMEDIATE")
             done = super()._checkpoint(connection, mode)
         except sqlite3.Error:
-            watch.raised(mode + " made-to-fail" if fails else mode)
+            watch.raised(mode, made_to=fails)
             raise
         finally:
             if fails:
@@ -145,7 +155,6 @@ class WatchedStore(StateManager):
         return done
 
 
-@cache
 def watched(store_class: type[StateManager]) -> type[WatchedStore]:
     """Return the class of stores with its checkpoints watched."""
     return type(f"Watched{store_class.__name__}", (WatchedStore, store_class), {})
@@ -172,7 +181,7 @@ class StoreNotes(logging.Handler):
 
 
 _ROUND = re.compile(r"checkpoint (\w+) (-?\d+) (-?\d+) (-?\d+)")
-_RAISED = re.compile(r"checkpoint (\w+)( made-to-fail)? raised")
+_RAISED = re.compile(r"checkpoint (\w+) (made to raise|raised)")
 _SAID = re.compile(r"store (\w+) (.*)", re.DOTALL)
 
 
@@ -182,14 +191,14 @@ def rounds(history: History) -> Iterator[Round]:
         if note.process:
             continue
         if match := _ROUND.fullmatch(note.text):
-            yield Round(note.ns, match[1], *map(int, match.groups()[1:]))
+            yield Round(note.ns, match[1], int(match[2]), int(match[3]), int(match[4]))
         elif match := _RAISED.fullmatch(note.text):
             yield Round(note.ns, match[1], raised=True)
 
 
 def made_to_fail(history: History) -> int:
     """Return how many checkpoints the case itself made fail."""
-    return sum(bool(match and match[2]) for match in (_RAISED.fullmatch(note.text) for note in history.notes))
+    return sum(note.text.startswith("checkpoint ") and note.text.endswith("made to raise") for note in history.notes)
 
 
 def said(history: History) -> Iterator[Said]:
@@ -199,10 +208,9 @@ def said(history: History) -> Iterator[Said]:
             yield Said(note.ns, match[1], match[2])
 
 
-def overdue(history: History, what: str) -> str:
-    """Return the note that checkpoints do not `what` (run, finish) any more, or ''."""
-    start = f"overdue: no checkpoint was seen to {what} "
-    return next((note.text for note in history.notes if note.text.startswith(start)), "")
+def complaints(history: History, start: str) -> Iterator[str]:
+    """Yield what the watch complained of: `OVERDUE` or `STUCK`."""
+    return (note.text[len(start) :] for note in history.notes if not note.process and note.text.startswith(start))
 
 
 def loop_is_gone(history: History) -> bool:
