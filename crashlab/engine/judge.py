@@ -98,7 +98,7 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
     stage("restart")
     context = RunContext(order, 0, sqlite3.connect)
     wal_index = copy.shm.read_bytes() if copy.shm.exists() else b""
-    recovered = restart_and_read(workload, context, history, wal_index, sidecars)
+    recovered = restart_and_read(workload, context, history, fault.fault_class, wal_index, sidecars)
     stage("oracles")
     restarted = time.perf_counter_ns()
     view = View(

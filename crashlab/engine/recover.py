@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from crashlab.errors import LimitError
+from crashlab.model.contract import FaultClass
 from crashlab.model.history import History
 from crashlab.model.phase import MARK_CLOSE
 from crashlab.model.step import Row, Table
+from crashlab.model.workload import Check
 from crashlab.oracles.view import Recovered
 from crashlab.sqlite.check import foreign_key_check, integrity_check, quick_check
 from crashlab.sqlite.shm import parse_shm
@@ -78,7 +80,12 @@ def read_main_alone(path: str, tables: tuple[Table, ...]) -> tuple[str, dict[str
 
 
 def restart_and_read(
-    workload: Any, context: RunContext, history: History, wal_index: bytes, sidecars: dict[str, int]
+    workload: Any,
+    context: RunContext,
+    history: History,
+    fault_class: FaultClass,
+    wal_index: bytes,
+    sidecars: dict[str, int],
 ) -> Recovered:
     """Run the program's own start-up path on the files and read what it brings back.
 
@@ -103,13 +110,21 @@ def restart_and_read(
         refusal = f"{type(error).__name__}: {error} (at {os.path.basename(where.filename)}:{where.lineno})"
         return Recovered(refused=refusal[:1000], **common)
     try:
-        return _read(workload, context, history, instance, common)
+        checks = [check for check in workload.checks if fault_class not in check.not_under]
+        return _read(workload, checks, context, history, instance, common)
     finally:
         with contextlib.suppress(Exception):
             instance.close()
 
 
-def _read(workload: Any, context: RunContext, history: History, instance: Any, common: dict[str, Any]) -> Recovered:
+def _read(
+    workload: Any,
+    checks: list[Check],
+    context: RunContext,
+    history: History,
+    instance: Any,
+    common: dict[str, Any],
+) -> Recovered:
     connection = sqlite3.connect(context.database, isolation_level=None, timeout=5.0)
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -122,7 +137,7 @@ def _read(workload: Any, context: RunContext, history: History, instance: Any, c
         except sqlite3.Error as error:
             rows, duplicates = {}, []
             quick = (*quick, f"reading the tables: {error}")
-        problems = {check.name: _lines(check.run, instance, connection, history) for check in workload.checks}
+        problems = {check.name: _lines(check.run, instance, connection, history) for check in checks}
         return Recovered(
             rows=rows,
             duplicates=tuple(duplicates),

@@ -90,6 +90,7 @@ class RealRoad:
                 fault.trigger(),
                 fault.hangup(),
                 case.deadline_s,
+                case.steps_max,
                 probe=self._probe,
                 tap=fault.tap(),
             )

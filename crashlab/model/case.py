@@ -19,7 +19,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One replayable input: a subject's name, its parameters, a seed and a fault's canonical text.
 
     A case never holds a module path or a command: the subject's name is looked up in the configuration
-    of whoever replays it. `deadline_s` bounds the writer's run.
+    of whoever replays it. `deadline_s` and
+    `steps_max` (steps of each lane) bound the writer's run.
     """
 
     subject: str
@@ -27,6 +28,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fault: str
     params: dict[str, Param] = {}
     deadline_s: float = 20.0
+    steps_max: int = 100_000
     format_version: int = FORMAT_VERSION
 
     @property

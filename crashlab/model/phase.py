@@ -33,6 +33,8 @@ def death_phases(history: History) -> tuple[Phase, ...]:
     Two threads can be in two phases at once (a commit and a checkpoint), so this is a tuple; it is empty
     after a run that ended cleanly.
     """
+    if any(phase.name == MARK_CLOSE and phase.process == 0 and phase.leave_ns for phase in history.phases):
+        return ()
     inside = history.open_phases()
     marks = {phase.name: phase for phase in inside}
     if MARK_CLOSE in marks:
@@ -51,8 +53,6 @@ def death_phases(history: History) -> tuple[Phase, ...]:
             phases.append(Phase.COMMIT_ACK)
         elif running:
             phases.append(Phase.STEP)
-        elif any(p.name == MARK_CLOSE for p in history.phases if p.process == 0):
-            return ()
         else:
             phases.append(Phase.BETWEEN)
     return tuple(phases)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from crashlab.model.case import Param
-from crashlab.model.contract import Contract
+from crashlab.model.contract import Contract, FaultClass
 from crashlab.model.history import History
 from crashlab.model.step import Lane, Step, Table
 
@@ -61,11 +61,13 @@ class Check(msgspec.Struct, frozen=True):
     """One of the workload's own invariants, judged after its own restart path.
 
     `run(instance, connection, history)` yields one line for each violation; `connection` is the lab's
-    own, read-only by convention, on the recovered database.
+    own, read-only by convention, on the recovered database. `not_under` names fault classes under which the
+    invariant is not promised (a checkpoint may fail when the disk does).
     """
 
     name: str
     run: Callable[[Any, sqlite3.Connection, History], Iterable[str]]
+    not_under: tuple[FaultClass, ...] = ()
 
 
 class Workload(Protocol):
