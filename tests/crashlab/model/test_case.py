@@ -20,9 +20,10 @@ def test_equal_cases_have_equal_bytes_whatever_the_order_of_their_params():
 def test_the_bytes_and_the_id_never_change():
     case = Case("store", 7, "kill@ack#17", {"b": 1, "a": 0.5})
     assert case.encode() == (
-        b'{"deadline_s":20.0,"fault":"kill@ack#17","format_version":1,"params":{"a":0.5,"b":1},"seed":7,"subject":"store"}'
+        b'{"deadline_s":20.0,"fault":"kill@ack#17","format_version":1,"params":{"a":0.5,"b":1},"seed":7,'
+        b'"steps_max":100000,"subject":"store"}'
     )
-    assert case.case_id == "be345a8566b0"
+    assert case.case_id == "7ee2c80ffdac"
 
 
 @pytest.mark.parametrize(
