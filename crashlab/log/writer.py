@@ -44,7 +44,9 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._segments_max = min(SEGMENTS_MAX, max(1, bytes_max // segment_bytes))
         self._lock = threading.RLock()
-        self._seq = 0
+        # Next sequence number and position, moved in one store: a signal handler that raises can come between
+        # any two others, and a record must then be there wholly or not at all.
+        self._next = (0, HEADER_SIZE)
         self._number = -1
         self._pid = os.getpid()
         self._open_segment(0)
@@ -66,7 +68,7 @@ class LogWriter:
         HEADER.pack_into(self._map, 0, MAGIC, VERSION, self.process, self._pid, self._number)
         self._words = memoryview(self._map).cast("Q")
         self._size = size
-        self._position = HEADER_SIZE
+        self._next = (self._next[0], HEADER_SIZE)
         self._words[USED_SLOT] = HEADER_SIZE
 
     def append(self, kind: int, payload: bytes) -> int:
@@ -76,16 +78,14 @@ class LogWriter:
         if os.getpid() != self._pid:
             self._continue_in_child()
         with self._lock:
-            position = self._position
+            seq, position = self._next
             if position + room > self._size:
                 self._open_segment(len(payload))
-                position = self._position
-            seq = self._seq
+                position = HEADER_SIZE
             end = position + size
             RECORD.pack_into(self._map, position, size, kind, 0, seq, monotonic_ns(), _get_ident())
             self._map[position + RECORD.size : end] = payload
-            self._seq = seq + 1
-            self._position = position + room
+            self._next = (seq + 1, position + room)
             self._words[USED_SLOT] = position + room
             return seq
 
@@ -98,7 +98,7 @@ class LogWriter:
         self.process = self._pid = os.getpid()
         self.base = f"{self.base}-fork{self._pid}"
         self._number = -1
-        self._seq = 0
+        self._next = (0, HEADER_SIZE)
         self._open_segment(0)
 
     def begin(self, lane: str, seq: int, effects: tuple[Effect, ...]) -> None:

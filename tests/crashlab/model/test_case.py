@@ -17,7 +17,7 @@ def test_equal_cases_have_equal_bytes_whatever_the_order_of_their_params():
     assert turned.case_id == CASE.case_id
 
 
-def test_the_bytes_and_the_id_never_change():
+def test_the_bytes_and_the_id_are_the_same_everywhere():
     case = Case("store", 7, "kill@ack#17", {"b": 1, "a": 0.5})
     assert case.encode() == (
         b'{"deadline_s":20.0,"fault":"kill@ack#17","format_version":1,"params":{"a":0.5,"b":1},"seed":7,'
@@ -26,8 +26,21 @@ def test_the_bytes_and_the_id_never_change():
     assert case.case_id == "7ee2c80ffdac"
 
 
+def test_a_case_file_with_defaults_left_out_is_read():
+    data = b'{"fault":"kill@ack#17","format_version":1,"params":{"a":0.5},"seed":7,"subject":"store"}'
+    assert decode_case(data) == Case("store", 7, "kill@ack#17", {"a": 0.5})
+
+
 @pytest.mark.parametrize(
-    "change", [{"seed": 8}, {"fault": "kill@ack#18"}, {"subject": "other"}, {"params": {}}, {"deadline_s": 21.0}]
+    "change",
+    [
+        {"seed": 8},
+        {"fault": "kill@ack#18"},
+        {"subject": "other"},
+        {"params": {}},
+        {"deadline_s": 21.0},
+        {"steps_max": 9},
+    ],
 )
 def test_any_other_input_has_another_id(change):
     assert msgspec.structs.replace(CASE, **change).case_id != CASE.case_id

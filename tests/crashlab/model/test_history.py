@@ -72,6 +72,7 @@ START = phase("start-up", 1, 2)
         ([], [START, phase("close", 4), phase("checkpoint", 5, 6, "TRUNCATE")], [Phase.CLOSE_AFTER]),
         ([], [START, phase("checkpoint", 3, 4, "TRUNCATE"), phase("close", 5)], [Phase.CLOSE_BEFORE]),
         ([], [START, phase("close", 4, 5)], []),
+        ([step(1, 2)], [START, phase("commit", 3, 4), phase("close", 5, 6)], []),
     ],
 )
 def test_where_the_writer_died_is_read_off_its_marks(steps, phases, died_in):

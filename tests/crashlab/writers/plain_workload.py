@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from typing import ClassVar
 
 from crashlab.model.contract import Contract
 from crashlab.model.step import Effect, Lane, Step, Table
@@ -20,7 +21,7 @@ class Plain:
     contract = Contract()
     tables = (Table("t", ("id",), ("v",), lambda key, value: value == (f"row {key[0]}",)),)
     checks = ()
-    params = {"steps": 50, "checkpoint_every": 0}
+    params: ClassVar = {"steps": 50, "checkpoint_every": 0}
 
     def open(self, ctx):
         connection = ctx.connect(ctx.database, isolation_level=None)
