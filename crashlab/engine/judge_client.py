@@ -54,6 +54,7 @@ class JudgeClient:
             workload = self._hello.workload
             raise SubjectError(ready.error if ready else f"workload {workload!r}: importing it ended the process")
         self.params: dict[str, Param] = ready.params
+        self.contract = ready.contract
 
     @property
     def _in(self) -> IO[bytes]:

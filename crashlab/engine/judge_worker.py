@@ -10,6 +10,7 @@ import msgspec
 from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
 from crashlab.errors import CrashlabError
 from crashlab.model.case import Param
+from crashlab.model.contract import Contract
 from crashlab.model.outcome import Outcome
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.load import extend_path, load_workload
@@ -17,10 +18,11 @@ from crashlab.writers.zygote import Hello
 
 
 class JudgeReady(msgspec.Struct):
-    """The judge's first answer: the workload's declared parameters, or why it can't be imported."""
+    """The judge's first answer: the workload's declared parameters and contract, or why it can't be imported."""
 
     error: str = ""
     params: dict[str, Param] = {}
+    contract: Contract = Contract()
 
 
 class JudgeSays(msgspec.Struct):
@@ -45,7 +47,7 @@ def main() -> int:
     except CrashlabError as error:
         send_frame(out, JudgeReady(str(error)))
         return 2
-    send_frame(out, JudgeReady("", dict(getattr(workload, "params", {}))))
+    send_frame(out, JudgeReady("", dict(getattr(workload, "params", {})), workload.contract))
     while (task := read_frame(sys.stdin.buffer, JudgeOrder)) is not None:
         outcome = judge_trial(workload, task, lambda stage: send_frame(out, JudgeSays(stage)))
         clear_run(task.order.directory)

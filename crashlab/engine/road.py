@@ -12,6 +12,7 @@ from crashlab.engine.workspace import Workspace
 from crashlab.errors import LabError, SubjectError, UsageError, did_you_mean
 from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Case, Param
+from crashlab.model.contract import Contract
 from crashlab.model.finding import Verdict
 from crashlab.model.history import Ended, EndKind
 from crashlab.model.outcome import Outcome
@@ -68,6 +69,16 @@ class RealRoad:
         slot = self._take()
         self._idle.put(slot)
         return self._params(slot[1], self.subject.params)
+
+    def contract(self) -> Contract:
+        """Return what the workload promises.
+
+        Raises:
+            SubjectError: it does not import.
+        """
+        slot = self._take()
+        self._idle.put(slot)
+        return slot[1].contract
 
     def run(self, case: Case, trial_id: str, *, keep: bool = True) -> Outcome:
         """Run one trial; see `Road`."""
