@@ -176,47 +176,65 @@ class Trials:
             words += ["--config", str(self.config)]
         return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
-    def explain(self) -> str:
-        """Say what failed: invariant, fault, seed, files and commands for one trial of each kind of failure."""
-        lines = [f"{self.subject}: {self.summary}; stopped because: {self.stop}"]
+    def _examples(self) -> Iterator[tuple[Outcome, list[Finding]]]:
+        """Yield one failing trial for each kind of failure, with the findings not told before."""
         told: set[str] = set()
         for outcome in sorted(self.failures, key=lambda o: not o.case_dir):
             new = [finding for finding in outcome.findings if _invariant(finding) not in told]
-            if not new:
-                continue
-            told |= {_invariant(finding) for finding in new}
-            lines += self._explain_one(outcome, new)
+            if new:
+                told |= {_invariant(finding) for finding in new}
+                yield outcome, new
+
+    def _violated(self, finding: Finding) -> str:
+        name = _invariant(finding)
+        return f"{name}, violated in {self.invariants[name]} of {len(self.judged)} judged trials"
+
+    def _files(self, outcome: Outcome) -> Iterator[str]:
+        if outcome.case_dir:
+            yield f"files        {outcome.case_dir}"
+            yield f"replay       {self.replay_command(outcome)}"
+
+    @property
+    def message(self) -> str:
+        """What failed, in short: invariant, fault, seed, files and command for each kind of failure."""
+        lines = [f"{self.subject}: {self.summary}"]
+        for outcome, findings in self._examples():
+            lines += [f"invariant    {self._violated(finding)}" for finding in findings]
+            lines += [f"fault        {outcome.case.fault}", f"seed         {outcome.case.seed}"]
+            lines += self._files(outcome)
         if self.errors:
-            lines += ["", f"the lab broke: {_last_line(self.errors[0].error)}"]
+            lines.append(f"the lab broke: {_last_line(self.errors[0].error)}")
         if self.missed and not self.judged:
-            lines += ["", f"the fault never fired: {self.missed[0].fired}"]
+            lines.append(f"the fault never fired: {self.missed[0].fired}")
+        return "\n".join(lines)
+
+    def explain(self) -> str:
+        """Say what failed at length, with crash point, environment and the last steps of the history."""
+        lines = [f"{self.subject}: {self.summary}; stopped because: {self.stop}"]
+        for outcome, findings in self._examples():
+            lines += ["", *self._explain_one(outcome, findings)]
+        lines += [f"\n{_last_line(outcome.error)}  (trial {outcome.trial_id})" for outcome in self.errors[:3]]
         return "\n".join(lines)
 
     def _explain_one(self, outcome: Outcome, findings: list[Finding]) -> Iterator[str]:
-        counts = self.invariants
-        yield ""
-        for finding in findings:
-            name = _invariant(finding)
-            yield f"invariant    {name}, violated in {counts[name]} of {len(self.judged)} judged trials"
-            yield f"seen         {finding.message}"
-        case = outcome.case
-        yield f"fault        {case.fault}  (fault class: {findings[0].identity.fault_class})"
-        yield f"seed         {case.seed}  (trial {outcome.trial_id} of seed {self.seed})"
-        if case.params:
-            yield f"parameters   {' '.join(f'{name}={value}' for name, value in sorted(case.params.items()))}"
-        yield f"crash point  {outcome.fired or '-'}; in phase: {outcome.phase or '-'}; {outcome.acked} steps acked"
-        env = self.environment
+        case, env = outcome.case, self.environment
+        yield f"SEED         {case.seed}  (trial {outcome.trial_id} of seed {self.seed})"
         if env:
             yield (
-                f"environment  {env.get('os', '')}, Python {env.get('python', '')}, "
+                f"ENVIRONMENT  {env.get('os', '')}, Python {env.get('python', '')}, "
                 f"SQLite {env.get('sqlite', '')}, {env.get('file_system', '')}"
             )
-        if outcome.case_dir:
-            tail = _history_tail(Path(outcome.case_dir))
-            if tail:
-                yield f"history      {tail}"
-            yield f"files        {outcome.case_dir}"
-            yield f"replay       {self.replay_command(outcome)}"
+        yield f"FAULT        {case.fault}  (fault class: {findings[0].identity.fault_class})"
+        if case.params:
+            yield f"PARAMETERS   {' '.join(f'{name}={value}' for name, value in sorted(case.params.items()))}"
+        yield f"CRASH POINT  {outcome.fired or '-'}; in phase: {outcome.phase or '-'}; {outcome.acked} steps acked"
+        for finding in findings:
+            yield f"FINDING      {self._violated(finding)}"
+            yield f"             {finding.message}"
+        tail = _history_tail(Path(outcome.case_dir)) if outcome.case_dir else ""
+        if tail:
+            yield f"HISTORY      … {tail}"
+        yield from self._files(outcome)
 
     def assert_passed(self, *, judged_min: int = 1) -> None:
         """Raise unless no trial failed, the lab was sound, and at least `judged_min` trials were judged.
@@ -226,11 +244,11 @@ class Trials:
         """
         __tracebackhide__ = True
         if self.failures or self.errors:
-            raise TrialsFailedError(self.explain())
+            raise TrialsFailedError(self.message)
         if len(self.judged) < judged_min:
             raise TrialsFailedError(
                 f"not enough evidence: {len(self.judged)} trials were judged, at least {judged_min} are wanted\n"
-                + self.explain()
+                + self.message
             )
 
 
@@ -441,7 +459,7 @@ class _Guard:
         """Run one trial; one that was ended from outside says nothing about the subject."""
         outcome = self._road.run(case, trial_id, keep=keep)
         # A judge that got as far as writing a case directory had its say in time.
-        if self.overdue and outcome.verdict is Verdict.FAIL and not outcome.case_dir:
+        if self.overdue and outcome.verdict in (Verdict.FAIL, Verdict.ERROR) and not outcome.case_dir:
             return msgspec.structs.replace(
                 outcome, verdict=Verdict.ERROR, findings=(), error="ended in mid-trial: the run's time was up"
             )

@@ -1,0 +1,144 @@
+"""What the fixture `crashlab` hands out."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from crashlab.api import Lab, Param, Trials
+from crashlab.decide.config import load_config
+from crashlab.errors import UsageError, did_you_mean
+from crashlab.pytest_plugin import CURRENT, SECTIONS, TIMEOUT
+from crashlab.pytest_plugin.settings import (
+    BUDGET_DEFAULT_S,
+    CONFIG_FILE,
+    RESULTS,
+    SEED_DEFAULT,
+    SETTINGS,
+    TRIALS_DEFAULT,
+    check_duration,
+    marker_values,
+)
+
+_MARGIN_S_MAX = 10.0
+
+
+class TrialRunner:
+    """Runs trials for the tests of one process, with one `Lab` whose processes stay warm between tests."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._settings = settings = config.stash[SETTINGS]
+        self._toml = load_config(Path(settings.config) if settings.config else None)
+        worker = getattr(config, "workerinput", None)
+        name, workers = (f"pytest-{worker['workerid']}", worker["workercount"]) if worker else ("pytest", 1)
+        # Workers share the machine, so they share its slots.
+        slots = max(1, ((os.cpu_count() or 2) + workers) // workers)
+        self._lab = Lab(results_directory(config), name=name, slots=slots)
+
+    def run(
+        self,
+        workload: str,
+        *,
+        fault: str | Sequence[str] = "kill@ack#10",
+        trials: int | None = None,
+        params: Mapping[str, Param] | None = None,
+        seed: int | None = None,
+        budget: str | float | None = None,
+        path: Sequence[str | os.PathLike[str]] = (),
+    ) -> Trials:
+        """Run trials of a workload (`module:attr`) or of a subject of `crashlab.toml` (its name).
+
+        What is not given comes from the marker, then from the options (seed, budget), then the defaults: 20
+        trials, seed 1, 60 s. Several faults are taken in turn. The workload's module is looked for in `path`, in
+        the directory of the test, and in the `path` of `crashlab.toml` or rootdir. The trials end
+        before pytest-timeout would end the test.
+
+        Raises:
+            UsageError: a bad value.
+            SubjectError: the workload does not import.
+        """
+        __tracebackhide__ = True
+        item = self._config.stash[CURRENT]
+        marked = marker_values(item)
+        name, target, given = self._target(workload)
+        seconds = (
+            check_duration(budget, "budget")
+            if budget is not None
+            else marked.get("budget", self._settings.budget_s or BUDGET_DEFAULT_S)
+        )
+        seconds, give_up_s = _within_timeout(item, seconds)
+        chosen = next(s for s in (seed, marked.get("seed"), self._settings.seed, SEED_DEFAULT) if s is not None)
+        trials_run = self._lab.run(
+            target,
+            fault=fault,
+            trials=trials if trials is not None else marked.get("trials", TRIALS_DEFAULT),
+            params={**given, **(params or {})},
+            seed=chosen,
+            seconds=seconds,
+            path=[*path, item.path.parent, *self._import_path()],
+            name=name,
+            give_up_s=give_up_s,
+        )
+        self._note(item, trials_run)
+        return trials_run
+
+    def _target(self, workload: str) -> tuple[str, str, Mapping[str, Param]]:
+        """Return name, `module:attr` and parameters of what was asked for."""
+        __tracebackhide__ = True
+        if ":" in workload:
+            return "", workload, {}
+        subjects = self._toml.subjects
+        if workload not in subjects:
+            known = ", ".join(sorted(subjects)) or "none"
+            file = self._settings.config or CONFIG_FILE
+            raise UsageError(
+                f"workload {workload!r}: neither 'module:attr' nor a subject of {file} (it has: {known})"
+                f"{did_you_mean(workload, subjects)}"
+            )
+        return workload, subjects[workload].workload, subjects[workload].params
+
+    def _import_path(self) -> Sequence[str | os.PathLike[str]]:
+        return self._toml.import_path if self._settings.config else (self._config.rootpath,)
+
+    def _note(self, item: pytest.Item, trials: Trials) -> None:
+        """Put what was found in the test's report, and in the JUnit file if there is one."""
+        item.user_properties.append(("crashlab", f"{trials.subject}: {trials.summary}"))
+        if trials.failures or trials.errors:
+            for name, count in trials.invariants.items():
+                item.user_properties.append(("crashlab_invariant", f"{name} in {count}"))
+            item.stash.setdefault(SECTIONS, []).append(trials.explain())
+
+    def close(self) -> None:
+        """End every process."""
+        self._lab.close()
+
+
+def results_directory(config: pytest.Config) -> Path:
+    """Where this session's records go."""
+    settings = config.stash[SETTINGS]
+    if settings.directory:
+        return Path(settings.directory)
+    if settings.config:
+        return load_config(Path(settings.config)).results_directory
+    return config.rootpath / RESULTS
+
+
+def _within_timeout(item: pytest.Item, seconds: float) -> tuple[float, float | None]:
+    """Return seconds for starting trials, and after how many to end those in flight.
+
+    pytest-timeout's thread method ends the whole process without a word, so ours comes first.
+    """
+    ends = item.stash.get(TIMEOUT, None)
+    if ends is None:
+        return seconds, None
+    left = ends - time.monotonic()
+    margin = min(_MARGIN_S_MAX, max(1.0, left / 10))
+    give_up = left - margin
+    if give_up < margin:
+        raise UsageError(
+            f"pytest-timeout leaves this test {left:.1f} s, too little to run trials and end them; raise its timeout"
+        )
+    return min(seconds, give_up - margin / 2), give_up
