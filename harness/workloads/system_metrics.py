@@ -136,9 +136,8 @@ class SystemMetrics:
         return Engine(self._open_store(ctx, None), ctx, None)
 
     def _open_store(self, ctx: Context, watch: Watch | None) -> WatchedStore:
-        store = self._store_class(
-            ctx.database, connect=_Connect(ctx), clock=_Nanoseconds(ctx), wait=ctx.wait, backup_directory=None
-        )
+        wait = ctx.wait if watch is None else watch.wait
+        store = self._store_class(ctx.database, connect=_Connect(ctx), clock=_Nanoseconds(ctx), wait=wait)
         store.TRUNCATE_WAIT_S = float(ctx.params["close_wait_s"])  # type: ignore[misc]
         store.watch = watch
         store.initialize_database()

@@ -69,6 +69,7 @@ class Watch:
         self._fail_at_close = bool(ctx.params["fail_at_close"])
         self._periodic = 0
         self._attempted_at = ctx.clock()
+        self._due_at: float | None = None  # until when the loop waits, None while it does not
         self._incomplete = 0
         self._snapshot_of_our_own = False
         self._complained = False
@@ -93,6 +94,14 @@ class Watch:
         self._ctx.note(f"checkpoint {done.mode} {done.busy} {done.log_frames} {done.checkpointed}")
         if self._incomplete == INCOMPLETE_MAX + 1:
             self._ctx.note(f"{STUCK}{self._incomplete} checkpoints in a row left frames, now {done.backlog_frames}")
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """The loop's wait on the stepped clock, and until when."""
+        self._due_at = self._ctx.clock() + seconds
+        try:
+            return self._ctx.wait(event, seconds)
+        finally:
+            self._due_at = None
 
     @contextmanager
     def own_snapshot(self) -> Iterator[None]:
@@ -123,7 +132,10 @@ class Watch:
             time.sleep(_POLL_S)
 
     def _late(self) -> bool:
-        return self._ctx.clock() - self._attempted_at > LAG_INTERVALS * self._interval_s
+        now, due_at = self._ctx.clock(), self._due_at
+        # A loop that came late to its wait is not due yet, and will not be while the engine stands still.
+        waits_in_time = due_at is not None and now < due_at <= now + self._interval_s
+        return now - self._attempted_at > LAG_INTERVALS * self._interval_s and not waits_in_time
 
     def look_for_loop(self) -> None:
         """Note it if the loop's thread is gone; called while it has not been told to stop."""
