@@ -52,7 +52,7 @@ def bench(
     for name in names:
         if name not in known:
             raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
-    figures = []
+    figures: list[Figure] = []
     if output.for_people:
         stamp = environment_stamp(workspace or ".")
         click.echo(f"{stamp['os']} · {stamp['cores']} cores · Python {stamp['python']} · SQLite {stamp['sqlite']}")
@@ -61,9 +61,18 @@ def bench(
             figures.append(figure)
             if output.for_people:
                 click.echo(_line(figure))
-    if output.stdout in ("json", "ndjson"):
-        click.echo(msgspec.json.encode(figures))
+    if not output.for_people:
+        click.echo(_encode(output.stdout, figures), nl=False)
+    output.save(lambda form: _encode(form, figures))
     return 0
+
+
+def _encode(form: str, figures: list[Figure]) -> bytes:
+    if form == "json":
+        return msgspec.json.encode(figures) + b"\n"
+    if form == "ndjson":
+        return b"".join(msgspec.json.encode(figure) + b"\n" for figure in figures)
+    return "".join(f"{_line(figure)}\n" for figure in figures).encode()
 
 
 def _figures(

@@ -1,5 +1,6 @@
 """`crashlab gate`: may this program go live?"""
 
+import io
 import sys
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from crashlab.decide.gate import Gate, GateOptions
 from crashlab.decide.policy import Decision
 from crashlab.engine.casedir import write_atomically
 from crashlab.engine.events import Emitter
-from crashlab.engine.rundir import make_run_directory
-from crashlab.report.ndjson import NdjsonWriter, open_records
+from crashlab.engine.rundir import drop_run_directory, make_run_directory
+from crashlab.errors import SubjectError, UsageError
+from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
 from crashlab.report.progress import ProgressListener
 from crashlab.report.text import render_gate
 
@@ -66,7 +68,6 @@ def gate(
     config = open_config(config_path)
     chosen = config.subject(pick_subject(config, subject))
     records = make_run_directory(results or config.results_directory, "gate")
-    console = Console(stderr=True)
     options = GateOptions(
         seed=seed,
         seconds=budget or parse_duration(config.gate.budget),
@@ -74,22 +75,27 @@ def gate(
         records=str(records),
         database=database or "",
         workspace=workspace or "",
+        config="" if config_path is None else str(config_path),
     )
     emitter = Emitter()
     judged = Gate(chosen, config.gate, options, emitter)
     interrupted = False
-    with open_records(records) as stream:
-        emitter.add(NdjsonWriter(stream))
-        if output.stdout == "ndjson":
-            emitter.add(NdjsonWriter(sys.stdout.buffer))
-        with ProgressListener(console, config.gate.trials) as progress:
-            emitter.add(progress)
-            try:
-                for _row in judged.rows():
-                    pass
-            except KeyboardInterrupt:
-                interrupted = True
-        report = judged.report()
+    try:
+        with open_records(records) as stream:
+            emitter.add(NdjsonWriter(stream))
+            if output.stdout == "ndjson":
+                emitter.add(NdjsonWriter(sys.stdout.buffer))
+            with ProgressListener(console_for_people(stderr=True), config.gate.trials) as progress:
+                emitter.add(progress)
+                try:
+                    for _row in judged.rows():
+                        pass
+                except KeyboardInterrupt:
+                    interrupted = True
+            report = judged.report()
+    except (UsageError, SubjectError):
+        drop_run_directory(records, RECORDS)  # nothing was judged
+        raise
     _write(report, output, records)
     if interrupted:
         raise KeyboardInterrupt
@@ -97,17 +103,22 @@ def gate(
 
 
 def _write(report: GateReport, output: Output, records: Path) -> None:
+    """Tell people first: what fails to be written after that costs them nothing."""
     data = msgspec.json.format(msgspec.json.encode(report))
-    write_atomically(records / "report.json", data)
-    for path, name in output.files.items():
-        if name == "json":
-            write_atomically(path, data + b"\n")
-        elif name == "ndjson":
-            write_atomically(path, (records / "records.ndjson").read_bytes())
-        else:
-            with open(path, "x") as file:
-                Console(file=file, width=PLAIN_WIDTH).print(render_gate(report), highlight=False)
+    console = console_for_people(stderr=not output.for_people)
+    console.print(render_gate(report), highlight=False)
     if output.stdout == "json":
         click.echo(data)
-    if output.for_people:
-        console_for_people(stderr=output.stdout != "text").print(render_gate(report), highlight=False)
+    write_atomically(records / "report.json", data)
+
+    def make(name: str) -> bytes:
+        if name == "json":
+            return data + b"\n"
+        if name == "ndjson":
+            return (records / RECORDS).read_bytes()
+        plain = Console(file=io.StringIO(), width=PLAIN_WIDTH)
+        with plain.capture() as captured:
+            plain.print(render_gate(report), highlight=False)
+        return captured.get().encode(errors="backslashreplace")
+
+    output.save(make)

@@ -1,8 +1,12 @@
 """The command group, and the mapping of errors to exit codes."""
 
+import contextlib
+import errno
+import io
+import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import FrameType
 from typing import NoReturn
@@ -10,7 +14,8 @@ from typing import NoReturn
 import click
 
 from crashlab import __version__
-from crashlab.errors import CrashlabError, did_you_mean
+from crashlab.errors import CrashlabError, LabError, LimitError, did_you_mean
+from crashlab.report.plain import one_line
 
 COMMANDS = {
     "gate": "crashlab.cli.gate:gate",
@@ -22,6 +27,7 @@ COMMANDS = {
 }
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
 
 class Commands(click.Group):
@@ -68,30 +74,69 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with a documented code; bad input is one line, never a traceback."""
-    signal.signal(signal.SIGTERM, _terminate)  # so that children and directories are cleaned up
-    try:
-        result = cli.main(args=list(args) if args is not None else None, prog_name="crashlab", standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        hint = f" (try '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
-        _say(" ".join(error.format_message().split()) + hint)
-        code = EXIT_USAGE
-    except CrashlabError as error:
-        _say(str(error))
-        code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _say("interrupted")
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads us any more; be quiet about it
-        code = EXIT_INTERRUPTED
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a narrow code page is no reason to lose the answer
+    with _ended_politely():
+        code = _run(list(args) if args is not None else None)
     sys.exit(code)
 
 
+def _run(args: list[str] | None) -> int:
+    """Run a command and return its exit code; whatever it prints has been pushed out by then."""
+    try:
+        result = cli.main(args=args, prog_name="crashlab", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        hint = f" (try '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
+        _say(error.format_message() + hint)
+        return EXIT_USAGE
+    except CrashlabError as error:
+        _say(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        return EXIT_INTERRUPTED
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, OSError):
+            raise
+        _read_no_more()  # click's own answer to a broken pipe is code 1, which here would say NO-GO
+        return EXIT_INTERRUPTED
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = f" ({error.filename})" if error.filename else ""
+        _say(f"{'the disk is full' if full else 'the system refused'}: {error.strerror or error}{where}")
+        return LimitError.exit_code if full else LabError.exit_code
+
+
 def _say(text: str) -> None:
-    click.echo(f"crashlab: {text}", err=True)
+    with contextlib.suppress(OSError):  # a terminal that closed takes nothing
+        click.echo(f"crashlab: {one_line(text)}", err=True)
+
+
+def _read_no_more() -> None:
+    """Nobody reads us any more: be quiet, or the flush at exit would complain and change the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _ended_politely() -> Iterator[None]:
+    """Take an end asked for (SIGTERM, a terminal that closes) like Ctrl-C, so that everything is cleaned up."""
+    before = {}
+    for number in _ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays nohup
+            with contextlib.suppress(ValueError):  # not in the main thread: then it is not ours to say
+                before[number] = signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -1,7 +1,9 @@
 """Options that several commands share, and what they mean."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -9,7 +11,6 @@ from rich.console import Console
 from crashlab.decide.config import Config, find_config, load_config
 from crashlab.decide.duration import parse_duration
 from crashlab.errors import UsageError, did_you_mean
-from crashlab.model.case import Param
 
 PLAIN_WIDTH = 120
 FORMATS = ("text", "json", "ndjson")
@@ -43,16 +44,11 @@ class Output:
         self.stdout = ""
         self.files: dict[Path, str] = {}
         for entry in formats or ("text",):
-            name, _, path = entry.partition("=")
+            name, equals, path = entry.partition("=")
             if name not in FORMATS:
                 raise UsageError(f"unknown format {name!r}; known: {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
-            if path:
-                target = Path(path)
-                if target.exists():
-                    raise UsageError(f"--format {entry}: {path} exists and is never overwritten; name a new file")
-                if not target.parent.is_dir():
-                    raise UsageError(f"--format {entry}: the directory {target.parent} does not exist")
-                self.files[target] = name
+            if equals:
+                self.files[self._new_file(entry, path)] = name
             elif self.stdout:
                 raise UsageError(
                     f"--format {self.stdout} and {name} both go to standard output; give one of them =PATH"
@@ -60,16 +56,51 @@ class Output:
             else:
                 self.stdout = name
 
+    def _new_file(self, entry: str, path: str) -> Path:
+        target = Path(path)
+        if not path:
+            raise UsageError(f"--format {entry}: no path after '='; expected NAME=PATH, or NAME for standard output")
+        if os.path.lexists(target):
+            raise UsageError(f"--format {entry}: {path} exists and is never overwritten; name a new file")
+        if target in self.files:
+            raise UsageError(f"--format {entry}: {path} is named twice; give each format a file of its own")
+        if not target.parent.is_dir():
+            raise UsageError(f"--format {entry}: the directory {target.parent} does not exist")
+        if not os.access(target.parent, os.W_OK):
+            raise UsageError(f"--format {entry}: the directory {target.parent} cannot be written")
+        return target
+
     @property
     def for_people(self) -> bool:
         """True if standard output carries text (else text goes to standard error)."""
         return self.stdout in ("", "text")
 
+    def save(self, make: Callable[[str], bytes]) -> None:
+        """Write the files asked for; `make(name)` returns a format's bytes. An existing file stays as it is.
+
+        Raises:
+            UsageError: a file could not be written.
+        """
+        for path, name in self.files.items():
+            try:
+                with open(path, "xb") as file:
+                    file.write(make(name))
+            except OSError as error:
+                raise UsageError(f"--format {name}={path} could not be written: {error.strerror}") from None
+
+
+class _PipeConsole(Console):
+    """A console whose broken pipe is ours to deal with; rich would exit with code 1, which says NO-GO."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Called inside the `except` clause of a write that failed."""
+        raise BrokenPipeError
+
 
 def console_for_people(*, stderr: bool = False) -> Console:
     """A console that honours NO_COLOR and is wide enough for tables where it is no terminal."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)
+    console = _PipeConsole(stderr=stderr)
+    return console if console.is_terminal else _PipeConsole(stderr=stderr, width=PLAIN_WIDTH)
 
 
 def open_config(path: Path | None) -> Config:
@@ -93,32 +124,21 @@ def pick_subject(config: Config, name: str | None) -> str:
     raise UsageError(f"which subject? name one with --subject; there are: {known}")
 
 
-def parse_params(pairs: tuple[str, ...]) -> dict[str, Param]:
-    """Parse `NAME=VALUE` pairs; numbers and true/false are recognised.
+def parse_params(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Take `NAME=VALUE` pairs apart; `typed_params` knows the kinds of their values.
 
     Raises:
         UsageError: no `=`, or a name twice.
     """
-    params: dict[str, Param] = {}
+    params: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not (name and equals):
             raise UsageError(f"--param {pair!r}: expected NAME=VALUE")
         if name in params:
             raise UsageError(f"--param {name}: given twice")
-        params[name] = _value(text)
+        params[name] = text
     return params
-
-
-def _value(text: str) -> Param:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def budget_seconds(_ctx: click.Context, _param: click.Parameter, value: Any) -> float | None:

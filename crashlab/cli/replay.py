@@ -1,19 +1,35 @@
 """`crashlab replay`: run a saved case again, k times."""
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 import msgspec
 
-from crashlab.cli.options import Output, config_option, format_option, open_config, slots_option, workspace_option
-from crashlab.engine.campaign import Limits
+from crashlab.cli.options import (
+    Output,
+    config_option,
+    console_for_people,
+    format_option,
+    open_config,
+    slots_option,
+    workspace_option,
+)
+from crashlab.decide.gate import PARTIAL
+from crashlab.decide.params import check_params
+from crashlab.engine.campaign import Limits, Tally
 from crashlab.engine.casedir import load_case
 from crashlab.engine.events import Emitter
+from crashlab.engine.replay import Replayed, summarise_replay
 from crashlab.engine.replay import replay as replay_case
 from crashlab.engine.road import RealRoad
 from crashlab.engine.workspace import Workspace
+from crashlab.model.event import Event
+from crashlab.report.ndjson import NdjsonWriter
+from crashlab.report.plain import one_line
+from crashlab.report.progress import ProgressListener
 
 
 @click.command(epilog="Exit codes: 0 not reproduced · 1 reproduced · 2 usage · 3 the fault never fired.")
@@ -36,24 +52,57 @@ def replay(
     config = open_config(config_path)
     subject = config.subject(loaded.subject)
     slots = slots or (os.cpu_count() or 2)
-    with Workspace(workspace) as space, ThreadPoolExecutor(slots) as executor:
+    events: list[Event] = []
+    emitter = Emitter()
+    if "ndjson" in output.files.values():
+        emitter.add(events.append)
+    if output.stdout == "ndjson":
+        emitter.add(NdjsonWriter(sys.stdout.buffer))
+    tally = Tally()
+    interrupted = False
+    with (
+        Workspace(workspace) as space,
+        ThreadPoolExecutor(slots) as executor,
+        ProgressListener(console_for_people(stderr=True), times, "replays") as progress,
+    ):
+        emitter.add(progress)
         road = RealRoad(subject, space)
         try:
-            again = replay_case(road, loaded, times, executor, Limits(slots=slots), Emitter())
+            given = {name: (value,) for name, value in loaded.params.items()}
+            check_params(subject.name, road.declared_params(), given, f"case {loaded.case_id}")
+            limits = Limits(slots=slots)
+            replay_case(road, loaded, times, executor, limits, emitter, check_room=space.check_room, tally=tally)
+        except KeyboardInterrupt:
+            interrupted = True
         finally:
             road.close()
-    if output.stdout in ("json", "ndjson"):
+    again = summarise_replay(loaded, times, tally)
+    text = _text(again, partial=tally.stop in PARTIAL)
+    click.echo(text, err=not output.for_people)
+    if output.stdout == "json":
         click.echo(msgspec.json.encode(again))
-    else:
-        click.echo(f"case {loaded.case_id}  subject {loaded.subject}  seed {loaded.seed}")
-        click.echo(f"fault {loaded.fault}")
-        click.echo(again.text)
-        for name, count in sorted(again.findings.items()):
-            click.echo(f"  {count}/{again.judged}  {name}")
-        for finding in again.examples:
-            click.echo(f"  seen: {finding.message}")
-        for error in again.errors:
-            click.echo(f"  ERROR: {error}")
+
+    def make(name: str) -> bytes:
+        if name == "ndjson":
+            return b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+        return msgspec.json.encode(again) + b"\n" if name == "json" else f"{text}\n".encode()
+
+    output.save(make)
+    if interrupted:
+        raise KeyboardInterrupt
     if again.reproduced:
         return 1
-    return 0 if again.judged else 3
+    return 0 if again.judged and tally.stop not in PARTIAL else 3
+
+
+def _text(again: Replayed, *, partial: bool) -> str:
+    case = again.case
+    lines = [
+        f"case {case.case_id}  subject {case.subject}  seed {case.seed}",
+        f"fault {case.fault}",
+        (f"partial results ({again.stop}): " if partial else "") + again.text,
+        *(f"  {count}/{again.judged}  {name}" for name, count in sorted(again.findings.items())),
+        *(f"  seen: {finding.message}" for finding in again.examples),
+        *(f"  ERROR: {error}" for error in again.errors),
+    ]
+    return "\n".join(f"  {one_line(line)}" if line.startswith("  ") else one_line(line) for line in lines)

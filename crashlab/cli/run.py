@@ -1,5 +1,6 @@
 """`crashlab run`: trials of one subject under faults given by their text."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from pathlib import Path
 import click
 import msgspec
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from crashlab.cli.options import (
+    PLAIN_WIDTH,
     Output,
     budget_option,
     config_option,
@@ -28,18 +30,24 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.decide.evidence import campaign_row
+from crashlab.decide.gate import PARTIAL
+from crashlab.decide.params import check_params, typed_params
 from crashlab.decide.statistics import format_rate
-from crashlab.engine.campaign import Limits, Tally, run_campaign
+from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
+from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import RealRoad
-from crashlab.engine.rundir import make_run_directory
+from crashlab.engine.rundir import drop_run_directory, make_run_directory
+from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
+from crashlab.errors import SubjectError, UsageError
 from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Case, Param
 from crashlab.model.finding import Verdict
 from crashlab.model.seed import subseed
-from crashlab.report.ndjson import NdjsonWriter, open_records
+from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
+from crashlab.report.plain import one_line, printable
 from crashlab.report.progress import ProgressListener
 
 TRIALS_MAX = 1_000_000
@@ -80,30 +88,50 @@ def run(
     config = open_config(config_path)
     chosen = config.subject(pick_subject(config, subject))
     parsed = [parse_fault(text) for text in faults]
-    given = parse_params(params)
+    texts = parse_params(params)
     slots = slots or (os.cpu_count() or 2) + 1
     records = make_run_directory(results or config.results_directory, "run")
+    again = "" if config_path is None else str(config_path)
     emitter = Emitter()
     tally = Tally()
-    with (
-        open_records(records) as stream,
-        Workspace(workspace) as space,
-        ThreadPoolExecutor(slots) as executor,
-        ProgressListener(Console(stderr=True), trials) as progress,
-    ):
-        emitter.add(NdjsonWriter(stream))
-        if output.stdout == "ndjson":
-            emitter.add(NdjsonWriter(sys.stdout.buffer))
-        emitter.add(progress)
-        road = RealRoad(chosen, space, keep=records / "cases", environment=environment_stamp(space.root))
-        try:
-            road.declared_params()
-            cases = _cases(chosen.name, seed, [str(fault) for fault in parsed], given, trials)
-            limits = Limits(seconds=budget or 3600.0, slots=slots)
-            run_campaign(road, cases, executor, limits, emitter, check_room=space.check_room, tally=tally)
-        finally:
-            road.close()
-    return _report(tally, output, records, chosen.name)
+    interrupted = False
+    try:
+        with (
+            open_records(records) as stream,
+            Workspace(workspace) as space,
+            ThreadPoolExecutor(slots) as executor,
+            ProgressListener(console_for_people(stderr=True), trials, "trials") as progress,
+        ):
+            emitter.add(NdjsonWriter(stream))
+            if output.stdout == "ndjson":
+                emitter.add(NdjsonWriter(sys.stdout.buffer))
+            emitter.add(progress)
+            # The cases carry every parameter, so the road needs none of the subject's own.
+            bare = msgspec.structs.replace(chosen, params={})
+            road = RealRoad(bare, space, keep=records / "cases", environment=environment_stamp(space.root))
+            try:
+                given = _params(chosen, road, texts)
+                cases = _cases(chosen.name, seed, [str(fault) for fault in parsed], given, trials)
+                limits = Limits(seconds=budget or 3600.0, slots=slots)
+                run_campaign(road, cases, executor, limits, emitter, check_room=space.check_room, tally=tally)
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
+                road.close()
+    except (UsageError, SubjectError):
+        drop_run_directory(records, RECORDS)
+        raise
+    code = _report(tally, output, records, chosen.name, again)
+    if interrupted:
+        raise KeyboardInterrupt
+    return code
+
+
+def _params(subject: Subject, road: RealRoad, texts: dict[str, str]) -> dict[str, Param]:
+    declared = road.declared_params()
+    own = {name: (value,) for name, value in subject.params.items()}
+    check_params(subject.name, declared, own, f"subjects.{subject.name}.params")
+    return {**subject.params, **typed_params(subject.name, declared, texts, "--param")}
 
 
 def _cases(subject: str, seed: int, faults: list[str], params: dict[str, Param], trials: int) -> Iterator[Case]:
@@ -111,39 +139,51 @@ def _cases(subject: str, seed: int, faults: list[str], params: dict[str, Param],
         yield Case(subject, subseed(seed, "case", number), faults[number % len(faults)], params)
 
 
-def _report(tally: Tally, output: Output, records: Path, subject: str) -> int:
+def _report(tally: Tally, output: Output, records: Path, subject: str, config: str) -> int:
     row = campaign_row("run", subject, "", tally.outcomes)
+    data = msgspec.json.format(msgspec.json.encode(row))
+    _print(console_for_people(stderr=not output.for_people), tally, records, config)
     if output.stdout == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(row)))
-    for path, name in output.files.items():
-        path.write_bytes(
-            (records / "records.ndjson").read_bytes() if name == "ndjson" else msgspec.json.encode(row) + b"\n"
-        )
-    console = console_for_people(stderr=not output.for_people)
-    if output.stdout != "ndjson":
-        _print(console, tally, records)
+        click.echo(data)
+
+    def make(name: str) -> bytes:
+        if name == "json":
+            return data + b"\n"
+        if name == "ndjson":
+            return (records / RECORDS).read_bytes()
+        plain = Console(file=io.StringIO(), width=PLAIN_WIDTH)
+        with plain.capture() as captured:
+            _print(plain, tally, records, config)
+        return captured.get().encode(errors="backslashreplace")
+
+    output.save(make)
     if tally.count(Verdict.FAIL):
         return 1
-    return 0 if row.judged and not row.errors else 3
+    return 0 if row.judged and not row.errors and tally.stop is not StopReason.DISK_FULL else 3
 
 
-def _print(console: Console, tally: Tally, records: Path) -> None:
+def _print(console: Console, tally: Tally, records: Path, config: str) -> None:
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(printable(text), style=style), soft_wrap=True)
+
     failures = tally.count(Verdict.FAIL)
     judged = tally.count(Verdict.PASS) + failures
-    console.print(f"{format_rate(failures, judged)} of the judged trials failed ({tally.stop.value})", highlight=False)
+    partial = "partial results: " if tally.stop in PARTIAL else ""
+    say(f"{partial}{format_rate(failures, judged)} of the judged trials failed ({tally.stop.value})")
     for verdict in (Verdict.MISSED, Verdict.ERROR):
         if tally.count(verdict):
             text = next(o.error or o.fired for o in tally.outcomes if o.verdict is verdict)
-            console.print(f"{verdict.value} {tally.count(verdict)}: {escape(text)}", highlight=False)
+            say(f"{verdict.value} {tally.count(verdict)}: {text.strip()}")
     if tally.phases:
         hits = "  ".join(f"{phase} {count}" for phase, count in sorted(tally.phases.items()))
-        console.print(f"ended in: {hits}", highlight=False)
+        say(f"ended in: {hits}")
     for identity, count in sorted(tally.identities.items()):
-        example = next(o for o in tally.outcomes if any(f.identity == identity for f in o.findings))
+        examples = [o for o in tally.outcomes if any(f.identity == identity for f in o.findings)]
+        example = next((o for o in examples if o.case_dir), examples[0])
         finding = next(f for f in example.findings if f.identity == identity)
-        console.print(f"FAIL {escape(str(identity))} in {count} trials", style="bold red", highlight=False)
-        console.print(f"  fault      {escape(example.case.fault)}  seed {example.case.seed}", highlight=False)
-        console.print(f"  seen       {escape(finding.message)}", highlight=False)
+        say(f"FAIL {identity} in {count} trials", "bold red")
+        say(f"  fault      {example.case.fault}  seed {example.case.seed}")
+        say(f"  seen       {one_line(finding.message)}")
         if example.case_dir:
-            console.print(f"  replay     crashlab replay {escape(example.case_dir)}", highlight=False, soft_wrap=True)
-    console.print(f"records: {escape(str(records))}", highlight=False, soft_wrap=True)
+            say(f"  replay     {replay_command(example.case_dir, config)}")
+    say(f"records: {records}")

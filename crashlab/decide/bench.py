@@ -109,10 +109,12 @@ def named_bench(target: str, name: str) -> Callable[..., Iterator[Figure]]:
         ConfigError: it does not import.
     """
     module_name, _, attribute = target.partition(":")
+    if not (module_name and attribute):
+        raise ConfigError(f"bench.{name} = {target!r}: expected the form 'module:attr', e.g. 'myapp.bench:bench_app'")
     try:
         found: Any = getattr(import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"bench.{name} = {target!r} does not import: {error}") from None
+    except Exception as error:  # it is somebody else's module: it may raise what it likes
+        raise ConfigError(f"bench.{name} = {target!r} does not import: {type(error).__name__}: {error}") from None
     if not callable(found):
         raise ConfigError(f"bench.{name} = {target!r} is not callable")
     return found  # type: ignore[no-any-return]

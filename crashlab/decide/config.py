@@ -1,5 +1,7 @@
 """`crashlab.toml`: subjects by name, the gate's grid, the policy."""
 
+import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -10,9 +12,12 @@ from crashlab.decide.duration import parse_duration
 from crashlab.engine.subject import Subject
 from crashlab.errors import ConfigError, did_you_mean
 from crashlab.model.case import Param
+from crashlab.model.phase import Phase
 
 FILE = "crashlab.toml"
 FILE_BYTES_MAX = 1 << 20
+TRIALS_MAX = 1_000_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")  # what a case file takes as a subject's name
 
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -115,6 +120,10 @@ def load_config(path: Path | None) -> Config:
         values = tomllib.loads(data.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply for a {FILE} file") from None
+    if "root" in values:
+        raise ConfigError(f"{path}: {_unknown('root', Config, '')}")
     values["root"] = str(path.parent)
     try:
         config = msgspec.convert(values, Config)
@@ -131,10 +140,7 @@ def _explain(message: str, values: dict[str, Any]) -> str:
     unknown = text.removeprefix("Object contains unknown field `").removesuffix("`")
     if unknown != text:
         kinds: dict[str, type[msgspec.Struct]] = {"": Config, "gate": GateConfig, "gate.policy": Policy}
-        kind = kinds.get(section, SubjectConfig if section.startswith("subjects") else Config)
-        names = [field for field in kind.__struct_fields__ if field != "root"]
-        place = f"[{section}]" if section else "the top level"
-        return f"unknown key {unknown!r} in {place}; known: {', '.join(names)}{did_you_mean(unknown, names)}"
+        return _unknown(unknown, kinds.get(section, SubjectConfig), section)
     value: Any = values
     for part in section.split(".") if section else []:
         value = value.get(part) if isinstance(value, dict) else None
@@ -142,19 +148,47 @@ def _explain(message: str, values: dict[str, Any]) -> str:
     return f"{section or 'top level'}: {text[:1].lower()}{text[1:]}{got}"
 
 
+def _unknown(key: str, kind: type[msgspec.Struct], section: str) -> str:
+    names = [field for field in kind.__struct_fields__ if field != "root"]
+    place = f"[{section}]" if section else "the top level"
+    return f"unknown key {key!r} in {place}; known: {', '.join(names)}{did_you_mean(key, names)}"
+
+
 def _check(config: Config, path: Path) -> None:
     gate = config.gate
     parse_duration(gate.budget, f"{path}: gate.budget")
-    for name, low in (("trials", 1), ("acks_max", 1)):
-        if getattr(gate, name) < low:
-            raise ConfigError(f"{path}: gate.{name} = {getattr(gate, name)}, expected at least {low}")
+    _between(path, "gate.trials", gate.trials, 1)
+    _between(path, "gate.acks_max", gate.acks_max, 1)
+    _between(path, "gate.policy.phase_hits_min", gate.policy.phase_hits_min, 0)
+    _between(path, "gate.policy.trials_min", gate.policy.trials_min, 0)
+    for name, subject in config.subjects.items():
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{path}: subject {name!r}: expected letters, digits and _ . : - only, at most 128, a letter or "
+                "digit first"
+            )
+        for param, value in subject.params.items():
+            _check_value(path, f"subjects.{name}.params.{param}", value)
+    _check_grid(gate, path)
+    if gate.subject and gate.subject not in config.subjects:
+        raise ConfigError(
+            f"{path}: gate.subject = {gate.subject!r} is no subject{did_you_mean(gate.subject, config.subjects)}"
+        )
+
+
+def _check_grid(gate: GateConfig, path: Path) -> None:
+    for name, values in gate.grid.items():
+        if not values:
+            raise ConfigError(f"{path}: gate.grid.{name} is empty, expected at least one value")
+        for value in values:
+            _check_value(path, f"gate.grid.{name}", value)
     for name, weights in gate.weights.items():
-        values = gate.grid.get(name)
-        if values is None:
+        if name not in gate.grid:
             raise ConfigError(
                 f"{path}: gate.weights.{name} weighs a parameter that gate.grid has not{did_you_mean(name, gate.grid)}"
             )
-        if len(weights) != len(values) or min(weights, default=0) < 0 or sum(weights) <= 0:
+        values = gate.grid[name]
+        if len(weights) != len(values) or not all(0 <= w < math.inf for w in weights) or not sum(weights):
             raise ConfigError(
                 f"{path}: gate.weights.{name} = {weights}, expected {len(values)} numbers of 0 or more, not all 0, "
                 f"one for each of {values}"
@@ -164,10 +198,29 @@ def _check(config: Config, path: Path) -> None:
             raise ConfigError(
                 f"{path}: gate.rows_by names {name!r}, which gate.grid has not{did_you_mean(name, gate.grid)}"
             )
-    for name, values in gate.grid.items():
-        if not values:
-            raise ConfigError(f"{path}: gate.grid.{name} is empty, expected at least one value")
-    if gate.subject and gate.subject not in config.subjects:
-        raise ConfigError(
-            f"{path}: gate.subject = {gate.subject!r} is no subject{did_you_mean(gate.subject, config.subjects)}"
-        )
+    phases = [phase.value for phase in Phase]
+    for phase, cell in gate.unreachable.items():
+        if phase not in phases:
+            raise ConfigError(
+                f"{path}: gate.unreachable names phase {phase!r}; known: {', '.join(phases)}"
+                f"{did_you_mean(phase, phases)}"
+            )
+        for name in cell:
+            if name not in gate.grid:
+                raise ConfigError(
+                    f"{path}: gate.unreachable.{phase} names {name!r}, which gate.grid has not"
+                    f"{did_you_mean(name, gate.grid)}"
+                )
+
+
+def _between(path: Path, name: str, value: int, low: int) -> None:
+    if not low <= value <= TRIALS_MAX:
+        raise ConfigError(f"{path}: {name} = {value}, expected {low} to {TRIALS_MAX}")
+
+
+def _check_value(path: Path, name: str, value: Param) -> None:
+    """Refuse numbers that no case file can hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}: {name} = {value}, expected a finite number")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{path}: {name} = {value}, expected a number of at most 64 bits")

@@ -1,5 +1,6 @@
 """The gate: environment → controls → real-kill campaign → decision."""
 
+import contextlib
 import itertools
 import os
 import time
@@ -11,16 +12,18 @@ import msgspec
 
 from crashlab.decide.config import GateConfig
 from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row
+from crashlab.decide.params import check_params
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
-from crashlab.decide.policy import Decision, decide
+from crashlab.decide.policy import decide
 from crashlab.decide.surroundings import environment_rows, preflight_row
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
+from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import RealRoad
 from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
-from crashlab.errors import SubjectError, UsageError
+from crashlab.errors import LimitError, SubjectError
 from crashlab.gallery.controls.run import run_controls
 from crashlab.model.case import Case, Param
 from crashlab.model.contract import FaultClass
@@ -36,9 +39,15 @@ FAILURES_MAX = 25
 
 PHASE_TRIES = 400
 
+PARTIAL = (StopReason.INTERRUPTED, StopReason.DISK_FULL, StopReason.ERRORS)
+"""Ends that nobody planned: what was found so far is kept and labelled, and is never a GO."""
+
 
 class GateOptions(msgspec.Struct, frozen=True):
-    """What a caller chooses: seed, seconds in all, trials in flight, where records go, a preflight."""
+    """What a caller chooses: seed, seconds in all, trials in flight, where records go, a preflight.
+
+    `config` is the configuration file that a replay has to name, empty if the nearest one is meant.
+    """
 
     seed: int = 1
     seconds: float = 90.0
@@ -46,6 +55,7 @@ class GateOptions(msgspec.Struct, frozen=True):
     records: str = ""
     database: str = ""
     workspace: str = ""
+    config: str = ""
 
 
 class Gate:
@@ -62,6 +72,7 @@ class Gate:
         self._settings: dict[str, str] = {}
         self._started = time.monotonic()
         self._stop = StopReason.DONE
+        self._batches = itertools.count()
         self._slots = options.slots or (os.cpu_count() or 2) + 1
 
     def rows(self) -> Iterator[Row]:
@@ -69,7 +80,7 @@ class Gate:
 
         Raises:
             SubjectError, UsageError: the subject cannot be loaded, or has no such parameter.
-            LimitError: the lab's own disk is full before anything could run.
+            LimitError: the lab's own disk is full before anything could run. Later that is a stop reason.
         """
         options = self._options
         self._emitter.emit(EventKind.GATE_STARTED, subject=self._subject.name, seed=options.seed)
@@ -84,11 +95,19 @@ class Gate:
                 yield from self._probe(workspace)
                 yield from self._controls(workspace, executor)
                 yield from self._campaign(workspace, executor)
+            except LimitError:
+                if not self._rows:
+                    raise
+                self._stopped(StopReason.DISK_FULL)
             except KeyboardInterrupt:
-                self._stop = StopReason.INTERRUPTED
-                self._rows = [row for row in self._rows if row.group != FaultClass.PROCESS_DEATH]
-                self._rows += self._campaign_rows()
+                self._stopped(StopReason.INTERRUPTED)
                 raise
+
+    def _stopped(self, why: StopReason) -> None:
+        """Keep what there is so far."""
+        self._stop = why
+        self._rows = [row for row in self._rows if row.group != FaultClass.PROCESS_DEATH]
+        self._rows += self._campaign_rows()
 
     def report(self) -> GateReport:
         """Decide on what there is."""
@@ -104,10 +123,8 @@ class Gate:
             hits,
             judged,
             self._config.policy,
-            interrupted=self._stop is StopReason.INTERRUPTED,
+            partial=self._stop.value if self._stop in PARTIAL else "",
         )
-        if self._stop in (StopReason.DISK_FULL, StopReason.ERRORS) and decision is Decision.GO:
-            decision, reasons = Decision.INCONCLUSIVE, (self._stop.value,)
         failing = [o.case_dir for o in self._tally.outcomes if o.case_dir][:3]
         report = GateReport(
             decision.value,
@@ -124,9 +141,10 @@ class Gate:
             self._environment,
             self._settings,
             self._options.records,
-            tuple(f"crashlab replay {directory}" for directory in failing),
+            tuple(replay_command(directory, self._options.config) for directory in failing),
         )
-        self._emitter.emit(EventKind.GATE_FINISHED, report=msgspec.to_builtins(report))
+        with contextlib.suppress(LimitError):  # nowhere to record it; the answer is there all the same
+            self._emitter.emit(EventKind.GATE_FINISHED, report=msgspec.to_builtins(report))
         return report
 
     def _done(self, row: Row) -> Row:
@@ -136,29 +154,30 @@ class Gate:
 
     def _controls(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         """The lab proves that it can see: every broken subject caught, every twin left in peace."""
-        for result in run_controls(
+        workspace.check_room()
+        results = run_controls(
             lambda subject: RealRoad(subject, workspace), executor, self._options.seed, Emitter(), slots=self._slots
-        ):
+        )
+        if not all(result.sound for result in results):
+            workspace.check_room()  # a full disk is no blindness of the lab
+        for result in results:
             yield self._done(control_row(result))
 
     def _probe(self, workspace: Workspace) -> Iterator[Row]:
         """One run without a fault, to see that the subject runs and which settings are in force."""
-        road = RealRoad(self._subject, workspace, probe=True)
+        name, given = self._subject.name, self._subject.params
+        road = RealRoad(msgspec.structs.replace(self._subject, params={}), workspace, probe=True)
         try:
             declared = road.declared_params()
-            for name in self._config.grid:
-                if name not in declared:
-                    raise UsageError(
-                        f"gate.grid has {name!r}, but subject {self._subject.name!r} declares only: "
-                        f"{', '.join(sorted(declared)) or 'nothing'}"
-                    )
-            outcome = road.run(Case(self._subject.name, self._options.seed, "none"), "probe", keep=False)
+            check_params(name, declared, {key: (value,) for key, value in given.items()}, f"subjects.{name}.params")
+            check_params(name, declared, self._config.grid, "gate.grid")
+            outcome = road.run(Case(name, self._options.seed, "none", dict(given)), "probe", keep=False)
         finally:
             road.close()
-        if outcome.verdict is Verdict.ERROR:
-            raise SubjectError(
-                f"subject {self._subject.name!r} does not run even without a fault: {outcome.error.splitlines()[-1]}"
-            )
+        if outcome.verdict is not Verdict.PASS and outcome.verdict is not Verdict.FAIL:
+            workspace.check_room()
+            why = (outcome.error or outcome.fired).strip().splitlines() or ["it said nothing"]
+            raise SubjectError(f"subject {name!r} does not run even without a fault: {why[-1]}")
         self._settings = outcome.settings
         for row in environment_rows(workspace.root, outcome.settings, self._config.policy):
             yield self._done(row)
@@ -181,13 +200,14 @@ class Gate:
     def _run(
         self, road: RealRoad, cases: Iterator[Case], executor: ThreadPoolExecutor, limits: Limits, workspace: Workspace
     ) -> None:
+        batch = next(self._batches)
         run_campaign(
             road,
             cases,
             executor,
             limits,
             self._emitter,
-            name="gate",
+            name=f"gate-{batch}" if batch else "gate",
             check_room=workspace.check_room,
             tally=self._tally,
         )

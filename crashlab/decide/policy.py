@@ -20,13 +20,15 @@ class Decision(StrEnum):
 
 
 def decide(
-    rows: tuple[Row, ...], phase_hits: dict[str, int], judged: int, policy: Policy, *, interrupted: bool = False
+    rows: tuple[Row, ...], phase_hits: dict[str, int], judged: int, policy: Policy, *, partial: str = ""
 ) -> tuple[Decision, tuple[str, ...]]:
     """Decide, with the reasons in words.
 
     A missed control comes first: a lab that cannot see proves nothing, in either direction. Then
-    failures; then everything that makes the evidence too thin.
+    failures; then everything that makes the evidence too thin, no evidence at all above all. `partial`
+    says why the run ended before its time; the results are then labelled so, and never a GO.
     """
+    label = (f"the results are partial: {partial}",) if partial else ()
     blind = [
         row
         for row in rows
@@ -35,11 +37,11 @@ def decide(
     if blind:
         return Decision.INCONCLUSIVE, tuple(
             f"control {row.name!r} was not as it must be: {row.detail}" for row in blind
-        )
+        ) + label
     failed = [row for row in rows if row.result is RowResult.FAIL]
     if failed:
         named = sorted({invariant for row in failed for invariant in row.invariants} or {row.name for row in failed})
-        return Decision.NO_GO, tuple(f"{name}: {_where(name, failed)}" for name in named)
+        return Decision.NO_GO, tuple(f"{name}: {_where(name, failed)}" for name in named) + label
     thin = [f"{row.name}: {row.detail or row.result.value}" for row in rows if row.result is RowResult.INCONCLUSIVE]
     thin += [f"{row.name}: {row.detail}" for row in rows if row.result is RowResult.MISSED]
     thin += [
@@ -47,12 +49,10 @@ def decide(
         for phase, hits in phase_hits.items()
         if hits < policy.phase_hits_min
     ]
-    if judged < policy.trials_min:
-        thin.append(f"{judged} trials were judged, the policy wants {policy.trials_min}")
-    if interrupted:
-        thin.append("interrupted: the results are partial")
-    if thin:
-        return Decision.INCONCLUSIVE, tuple(thin)
+    if judged < max(1, policy.trials_min):
+        thin.append(f"{judged} trials were judged, the policy wants {max(1, policy.trials_min)}")
+    if thin or label:
+        return Decision.INCONCLUSIVE, (*label, *thin)
     return Decision.GO, (f"no failure in {judged} judged trials of process death; every control was caught",)
 
 

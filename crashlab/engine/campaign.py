@@ -11,13 +11,18 @@ import msgspec
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import Road
 from crashlab.errors import LimitError
+from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Case
+from crashlab.model.contract import FaultClass
 from crashlab.model.event import EventKind
 from crashlab.model.finding import Identity, Verdict
 from crashlab.model.outcome import Outcome
 
 ERRORS_MAX = 20
 """A lab that breaks so often has nothing to say."""
+
+DISK_FULL_SIGNS = ("database or disk is full", "no space left on device", "disk quota exceeded")
+"""What SQLite and the operating system say when a trial met the lab's own full disk."""
 
 KEPT_MAX = 50
 KEPT_PER_IDENTITY = 3
@@ -83,6 +88,9 @@ def run_campaign(
 
     `tally` may be the caller's own: on KeyboardInterrupt it is labelled, the road closed, and the exception
     goes on, so what was found so far is kept. Limits count what this campaign adds.
+
+    `check_room` raises LimitError when the lab's own disk is nearly full. That ends the campaign, and what
+    a trial showed meanwhile other than a pass counts as an ERROR: it says nothing about the subject.
     """
     tally = Tally() if tally is None else tally
     failures_before = tally.count(Verdict.FAIL)
@@ -91,7 +99,7 @@ def run_campaign(
     emitter.emit(EventKind.CAMPAIGN_STARTED, name=name, slots=limits.slots)
     pending: set[Future[Outcome]] = set()
     number = 0
-    drained = False
+    drained = full = False
     try:
         while True:
             while not drained and len(pending) < limits.slots:
@@ -113,13 +121,23 @@ def run_campaign(
                 except OSError as error:
                     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                         raise
-                    drained, tally.stop = True, StopReason.DISK_FULL
+                    drained = full = True
                     continue
+                full = full or _met_full_disk(outcome, check_room)
+                if full and outcome.verdict is not Verdict.PASS:
+                    drained, outcome = True, _excused(outcome)
                 tally.add(outcome)
-                emitter.emit(EventKind.TRIAL_FINISHED, outcome.trial_id, outcome=msgspec.to_builtins(outcome))
-    except KeyboardInterrupt:
-        tally.stop = StopReason.INTERRUPTED
-        road.close()
+                try:
+                    emitter.emit(EventKind.TRIAL_FINISHED, outcome.trial_id, outcome=msgspec.to_builtins(outcome))
+                except LimitError:  # nowhere to record more
+                    drained = full = True
+            if full:
+                tally.stop = StopReason.DISK_FULL
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt)
+        tally.stop = StopReason.INTERRUPTED if interrupted else StopReason.ERRORS
+        if interrupted:
+            road.close()
         raise
     finally:
         for future in pending:
@@ -147,12 +165,42 @@ def _limit(
         return StopReason.FAILURES
     if tally.count(Verdict.ERROR) >= ERRORS_MAX:
         return StopReason.ERRORS
-    if number % 64 == 0:
-        try:
-            check_room()
-        except LimitError:
-            return StopReason.DISK_FULL
-    return None
+    return None if _has_room(check_room) else StopReason.DISK_FULL
+
+
+def _has_room(check_room: Callable[[], None]) -> bool:
+    try:
+        check_room()
+    except LimitError:
+        return False
+    return True
+
+
+def _met_full_disk(outcome: Outcome, check_room: Callable[[], None]) -> bool:
+    """True if a trial may have gone wrong because the lab's own disk was full.
+
+    There may be room again by now, since a trial's directory goes with it; then its own words tell. Under
+    an injected I/O error the same words are the fault's, not the lab's.
+    """
+    if outcome.verdict is Verdict.PASS:
+        return False
+    if not _has_room(check_room):
+        return True
+    said = " ".join((outcome.error, *(finding.message for finding in outcome.findings))).lower()
+    if not any(sign in said for sign in DISK_FULL_SIGNS):
+        return False
+    return parse_fault(outcome.case.fault).fault_class is not FaultClass.IO_ERROR
+
+
+def _excused(outcome: Outcome) -> Outcome:
+    """The trial as the lab's own trouble; what it seemed to show is named, not counted."""
+    seen = outcome.error or "; ".join(finding.message for finding in outcome.findings) or outcome.fired
+    return msgspec.structs.replace(
+        outcome,
+        verdict=Verdict.ERROR,
+        findings=(),
+        error=f"{StopReason.DISK_FULL.value}, so this trial says nothing about the subject (seen: {seen[:500]})",
+    )
 
 
 def _keep(tally: Tally) -> bool:

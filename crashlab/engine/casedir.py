@@ -1,20 +1,26 @@
 """Case directories: everything about one failing trial, in files that can be opened and replayed."""
 
 import os
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import msgspec
 
-from crashlab.errors import RecordError
+from crashlab.errors import LimitError, RecordError, UsageError
+from crashlab.faults.fault import parse_fault
 from crashlab.model.case import CASE_BYTES_MAX, Case, decode_case
 from crashlab.model.history import History
 from crashlab.model.outcome import Outcome
 
 CASE_FILE = "case.json"
+DEADLINE_S_MAX = 3600.0
+"""A stranger's case may not keep us longer than this for one trial."""
+
 EVIDENCE_NOTE = """This directory holds one failing trial of crashlab.
 
-case.json         the input: replay it with   crashlab replay {directory}
+case.json         the input: replay it with   {command}
 outcome.json      verdict, findings, exposure
 history.ndjson    what the program logged, in order
 environment.json  where it ran
@@ -25,17 +31,37 @@ evidence/         the database files as the fault left them, before SQLite touch
 
 
 def save_case(root: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path) -> Path:
-    """Write a case directory below `root` and return it; an existing one is never overwritten."""
-    root.mkdir(parents=True, exist_ok=True)
-    directory = _fresh(root, outcome.case.case_id)
+    """Write a case directory below `root` and return it; an existing one is never overwritten.
+
+    Raises:
+        LimitError: it cannot be written whole, the disk being full, say; nothing of it is left then.
+    """
+    directory = None
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        directory = _fresh(root, outcome.case.case_id)
+        _write(directory, outcome, history, environment, evidence)
+    except (OSError, shutil.Error) as error:
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise LimitError(f"the case directory could not be kept in {root}: {error}") from error
+    return directory
+
+
+def _write(directory: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path) -> None:
     shutil.copytree(evidence, directory / "evidence")
     write_atomically(directory / "outcome.json", msgspec.json.format(msgspec.json.encode(outcome)))
     write_atomically(directory / "environment.json", msgspec.json.format(msgspec.json.encode(environment)))
     lines = [*history.steps, *history.phases, *history.notes]
     write_atomically(directory / "history.ndjson", b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
-    write_atomically(directory / "README.txt", EVIDENCE_NOTE.format(directory=directory).encode())
+    write_atomically(directory / "README.txt", EVIDENCE_NOTE.format(command=replay_command(directory)).encode())
     write_atomically(directory / CASE_FILE, outcome.case.encode())
-    return directory
+
+
+def replay_command(directory: str | os.PathLike[str], config: str = "") -> str:
+    """Return the command that replays a case, ready to paste; `config` if the nearest one is not meant."""
+    words = ["crashlab", "replay", os.fspath(directory), *(["--config", config] if config else [])]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def _fresh(root: Path, name: str) -> Path:
@@ -53,7 +79,7 @@ def load_case(path: str | os.PathLike[str]) -> Case:
     """Read a case from its directory or its file; nothing of it is executed.
 
     Raises:
-        RecordError: missing, too large, damaged, or of a newer version.
+        RecordError: missing, too large, damaged, of a newer version, or with values out of range.
     """
     file = Path(path)
     if file.is_dir():
@@ -65,7 +91,16 @@ def load_case(path: str | os.PathLike[str]) -> Case:
         raise RecordError(
             f"case {os.fspath(path)}: {error.strerror}; expected a case directory or its case.json"
         ) from None
-    return decode_case(data, source=str(file))
+    case = decode_case(data, source=str(file))
+    try:
+        parse_fault(case.fault)
+    except UsageError as error:
+        raise RecordError(f"{file}: {error}") from None
+    if not 0 < case.deadline_s <= DEADLINE_S_MAX:
+        raise RecordError(f"{file}: deadline_s = {case.deadline_s}, expected more than 0 and at most {DEADLINE_S_MAX}")
+    if not 0 <= case.seed < 2**64:
+        raise RecordError(f"{file}: seed = {case.seed}, expected 0 to 2**64 - 1")
+    return case
 
 
 def write_atomically(path: Path, data: bytes) -> None:

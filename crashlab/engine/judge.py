@@ -16,7 +16,7 @@ import msgspec
 
 from crashlab.engine.casedir import save_case
 from crashlab.engine.recover import read_main_alone, restart_and_read
-from crashlab.errors import CrashlabError
+from crashlab.errors import CrashlabError, LimitError
 from crashlab.faults.fault import parse_fault
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
@@ -127,8 +127,9 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
         },
     )
     if findings and task.keep:
-        saved = save_case(Path(task.keep), outcome, history, task.environment, evidence)
-        outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
+        with contextlib.suppress(LimitError):  # no room to keep it is no reason to lose what was found
+            saved = save_case(Path(task.keep), outcome, history, task.environment, evidence)
+            outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
     return outcome
 
 

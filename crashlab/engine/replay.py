@@ -1,10 +1,12 @@
 """Replaying a case: a real kill is not deterministic, so it is replayed k times and reported as k of n."""
 
+import itertools
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 import msgspec
 
-from crashlab.engine.campaign import Limits, run_campaign
+from crashlab.engine.campaign import Limits, Tally, run_campaign
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import Road
 from crashlab.model.case import Case
@@ -12,7 +14,7 @@ from crashlab.model.finding import Finding, Identity, Verdict
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """How often a case failed again. `judged` are the trials in which the fault fired."""
+    """How often a case failed again. `judged` are the trials in which the fault fired; `stop` is why it ended."""
 
     case: Case
     times: int
@@ -22,6 +24,7 @@ class Replayed(msgspec.Struct, frozen=True):
     errors: tuple[str, ...]
     findings: dict[str, int]
     examples: tuple[Finding, ...]
+    stop: str = ""
 
     @property
     def text(self) -> str:
@@ -31,9 +34,25 @@ class Replayed(msgspec.Struct, frozen=True):
         )
 
 
-def replay(road: Road, case: Case, times: int, executor: Executor, limits: Limits, emitter: Emitter) -> Replayed:
-    """Run a case `times` times and count."""
-    tally = run_campaign(road, iter([case] * times), executor, limits, emitter, name="replay")
+def replay(
+    road: Road,
+    case: Case,
+    times: int,
+    executor: Executor,
+    limits: Limits,
+    emitter: Emitter,
+    *,
+    check_room: Callable[[], None] = lambda: None,
+    tally: Tally | None = None,
+) -> Replayed:
+    """Run a case `times` times and count; `tally` may be the caller's own, as in `run_campaign`."""
+    cases = itertools.repeat(case, times)
+    tally = run_campaign(road, cases, executor, limits, emitter, name="replay", check_room=check_room, tally=tally)
+    return summarise_replay(case, times, tally)
+
+
+def summarise_replay(case: Case, times: int, tally: Tally) -> Replayed:
+    """Count what a replay of `times` trials has shown so far."""
     examples: dict[Identity, Finding] = {}
     for outcome in tally.outcomes:
         for finding in outcome.findings:
@@ -47,4 +66,5 @@ def replay(road: Road, case: Case, times: int, executor: Executor, limits: Limit
         tuple(outcome.error for outcome in tally.outcomes if outcome.error)[:5],
         {str(identity): count for identity, count in tally.identities.items()},
         tuple(examples.values()),
+        tally.stop.value,
     )

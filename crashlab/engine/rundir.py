@@ -1,5 +1,6 @@
 """A run's own directory for records and failing cases; numbered, never overwritten."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -34,3 +35,15 @@ def make_run_directory(results: Path, name: str) -> Path:
             f"results directory {results} cannot be written ({error.strerror}); choose another with --results DIR"
         ) from None
     raise UsageError(f"{runs}: {RUNS_MAX} runs are kept already; remove some")
+
+
+def drop_run_directory(directory: Path, *leftovers: str) -> None:
+    """Remove a run's directory that came to nothing, with the named files and the directories it was made in.
+
+    Anything else in them stays, and so do they.
+    """
+    with contextlib.suppress(OSError):
+        for name in leftovers:
+            (directory / name).unlink(missing_ok=True)
+        for emptied in (directory, directory.parent, directory.parent.parent):
+            emptied.rmdir()

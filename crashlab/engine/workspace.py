@@ -11,7 +11,7 @@ from types import TracebackType
 
 import psutil
 
-from crashlab.errors import LimitError
+from crashlab.errors import LimitError, UsageError
 
 PREFIX = "crashlab-"
 FREE_BYTES_MIN = 64 << 20
@@ -23,19 +23,28 @@ class Workspace:
 
     Raises:
         LimitError: the file system has less than `FREE_BYTES_MIN` free.
+        UsageError: it cannot be written.
     """
 
     def __init__(self, base: str | None = None) -> None:
         self.base = base or _fastest_base()
         _sweep(self.base)
-        self.root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=self.base))
+        self.check_room()
+        try:
+            self.root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=self.base))
+        except OSError as error:
+            raise UsageError(
+                f"the lab cannot make a directory in {self.base} ({error.strerror}); point --workspace elsewhere"
+            ) from None
         self._pid = os.getpid()
         self._numbers = itertools.count()
-        self.check_room()
 
     def check_room(self) -> None:
         """Raise LimitError if the lab's own disk is nearly full: a stop reason, not a finding."""
-        free = shutil.disk_usage(self.base).free
+        try:
+            free = shutil.disk_usage(self.base).free
+        except OSError as error:
+            raise UsageError(f"the lab cannot look at {self.base}: {error.strerror}") from None
         if free < FREE_BYTES_MIN:
             raise LimitError(
                 f"the lab's own disk {self.base} has {free >> 20} MiB free, {FREE_BYTES_MIN >> 20} MiB are needed; "

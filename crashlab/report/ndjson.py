@@ -1,41 +1,74 @@
 """NDJSON: one event a line, appended as they come, by one writer."""
 
+import errno
+import io
+import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, cast
 
 import msgspec
 
 from crashlab.errors import LimitError
 from crashlab.model.event import Event
 
+RECORDS = "records.ndjson"
 RECORDS_BYTES_MAX = 2 << 30
+FULL = "the disk of the records is full; free some space or point --results elsewhere"
 _encode = msgspec.json.Encoder().encode
 
 
 class NdjsonWriter:
     """A listener that appends every event to a stream.
 
+    When the stream takes no more (its disk is full, its reader went away), that is said once, and the
+    writer is silent from then on: what was written stays, and the run can still tell its result.
+
     Raises:
-        LimitError: the records would outgrow their cap.
+        LimitError: the records would outgrow their cap, or their disk is full.
+        OSError: any other trouble of the stream, such as BrokenPipeError.
     """
 
     def __init__(self, stream: IO[bytes], bytes_max: int = RECORDS_BYTES_MAX) -> None:
         self._stream = stream
         self._left = bytes_max
+        self._ended = False
 
     def __call__(self, event: Event) -> None:
         """Append one event."""
+        if self._ended:
+            return
         line = _encode(event) + b"\n"
         self._left -= len(line)
         if self._left < 0:
+            self._ended = True
             raise LimitError("the records reached their cap; split the campaign or raise the cap")
-        self._stream.write(line)
+        try:
+            self._stream.write(line)
+        except OSError as error:
+            self._ended = True
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise LimitError(FULL) from error
+            raise
 
     def flush(self) -> None:
         """Push out what is buffered."""
         self._stream.flush()
 
 
+class _Records(io.FileIO):
+    """Each event goes to the file at once and whole: a run that is itself killed leaves only whole lines."""
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or cut a torn line off again and raise."""
+        before = self.tell()
+        written = super().write(data)
+        if written != len(data):
+            self.truncate(before)
+            self.seek(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written
+
+
 def open_records(directory: Path) -> IO[bytes]:
     """Open a run's record file, `records.ndjson`, new."""
-    return open(directory / "records.ndjson", "xb")
+    return cast("IO[bytes]", _Records(directory / RECORDS, "xb"))

@@ -9,7 +9,7 @@ from crashlab.model.event import Event, EventKind
 class ProgressListener:
     """A listener that draws a progress line on a terminal; a context manager."""
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, what: str = "real kills") -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -20,7 +20,7 @@ class ProgressListener:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._progress.add_task("real kills", total=total, rate="")
+        self._task = self._progress.add_task(what, total=total, rate="")
         self._first_ns = 0
         self._done = self._failures = 0
 

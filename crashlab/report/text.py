@@ -6,6 +6,7 @@ from rich.text import Text
 
 from crashlab.decide.evidence import CONTROLS, ExposureSummary, GateReport, Row, RowResult
 from crashlab.decide.statistics import format_bound
+from crashlab.report.plain import one_line, printable
 
 _STYLES = {
     RowResult.OK: "green",
@@ -23,19 +24,20 @@ REASONS_SHOWN = 12
 
 def gate_table(rows: tuple[Row, ...]) -> list[RenderableType]:
     """One line per check: what, N, failures, upper 95 % bound, exposure, result; remarks beneath."""
-    width = min(_NAME_CHARS_MAX, max((len(row.name) for row in rows), default=0))
+    width = min(_NAME_CHARS_MAX, max((len(one_line(row.name)) for row in rows), default=0))
     lines: list[RenderableType] = [Text(_line("check", width, *_HEAD), style="bold")]
     group = ""
     for row in rows:
+        name = _clipped(one_line(row.name))
         if row.group != group:
             group = row.group
-            lines.append(Text(group, style="bold"))
+            lines.append(Text(one_line(group), style="bold"))
         counted = ("", "", "") if row.group == CONTROLS or not row.judged else _counted(row)
-        line = Text(_line("  " + row.name, width, *counted, _exposure(row.exposure)))
+        line = Text(_line("  " + name, width, *counted, _exposure(row.exposure)))
         caught = row.group == CONTROLS and row.result is RowResult.OK
         line.append("caught, its twin passes" if caught else row.result.value, style=_STYLES.get(row.result, ""))
         lines.append(line)
-        remark = _remark(row)
+        remark = one_line(_remark(row))
         if remark:
             lines.append(Padding(Text(remark, style="dim"), (0, 0, 0, 4)))
     return lines
@@ -46,10 +48,11 @@ def render_gate(report: GateReport) -> RenderableType:
     env = report.environment
     where = [env.get("os", ""), f"Python {env.get('python', '')}", f"SQLite {env.get('sqlite', '')}"]
     where.append(env.get("file_system", ""))
+    subject = one_line(report.subject)
     hits = "  ".join(f"{phase} {count}" for phase, count in report.phase_hits.items())
     lines: list[RenderableType] = [
-        Text(f"crashlab gate · subject {report.subject} · seed {report.seed}", style="bold"),
-        Text(" · ".join(where), style="dim"),
+        Text(f"crashlab gate · subject {subject} · seed {report.seed}", style="bold"),
+        Text(one_line(" · ".join(where)), style="dim"),
         Text(),
         *gate_table(report.rows),
         Text(),
@@ -64,13 +67,19 @@ def render_gate(report: GateReport) -> RenderableType:
             "  for process death (kill, terminal hang-up); a kill is not a power loss",
         ),
     ]
-    lines += [Padding(Text(f"· {reason}"), (0, 0, 0, 2)) for reason in report.reasons[:REASONS_SHOWN]]
+    lines += [Padding(Text(f"· {one_line(reason)}"), (0, 0, 0, 2)) for reason in report.reasons[:REASONS_SHOWN]]
     if len(report.reasons) > REASONS_SHOWN:
         lines.append(Text(f"  · and {len(report.reasons) - REASONS_SHOWN} more"))
     if report.records:
-        lines.append(Text(f"records: {report.records}", overflow="ignore", no_wrap=True))
-    lines += [Text(f"  {command}", style="bold", overflow="ignore", no_wrap=True) for command in report.commands]
+        lines.append(Text(f"records: {printable(report.records)}", overflow="ignore", no_wrap=True))
+    lines += [
+        Text(f"  {printable(command)}", style="bold", overflow="ignore", no_wrap=True) for command in report.commands
+    ]
     return Group(*lines)
+
+
+def _clipped(name: str) -> str:
+    return name if len(name) <= _NAME_CHARS_MAX else name[: _NAME_CHARS_MAX - 1] + "…"
 
 
 def _line(name: str, width: int, n: str, failed: str, bound: str, exposure: str, result: str = "") -> str:
