@@ -107,6 +107,7 @@ class Dashboard(Plain):
             ctx.await_signal("there", 20)
             return Handle(ctx.connect(ctx.database, isolation_level=None))
         handle = super().open(ctx)
+        handle.connection.execute("PRAGMA busy_timeout=50")  # its TRUNCATE at close waits for the reader
         ctx.signal("there")
         return handle
 
