@@ -143,9 +143,9 @@ def _look_up(config: pytest.Config, name: str, here: Path) -> tuple[Any, str, Pa
 def _ini(config: pytest.Config, name: str) -> Any:
     try:
         return config.getini(f"crashlab_{name}")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, pytest.UsageError) as error:
         text = " ".join(str(error).split())
-        raise pytest.UsageError(f"crashlab_{name} in {config.inipath}: {text}") from None
+        raise pytest.UsageError(f"crashlab_{name} in {config.inipath or 'the ini options'}: {text}") from None
 
 
 def _truth(text: str) -> bool:
