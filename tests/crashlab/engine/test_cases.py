@@ -111,7 +111,7 @@ def test_what_is_no_case_is_refused_in_one_line(tmp_path, content):
 def test_kept_directories_are_few_for_one_bug(failing, executor, tmp_path):
     cases = (Case("odd", seed, "kill@ack#2", {"steps": 3}) for seed in range(12))
     tally = run_campaign(failing, cases, executor, Limits(slots=1), Emitter())
-    assert tally.count(Verdict.FAIL) == 12
+    assert tally.count(Verdict.FAIL) == 12, [outcome.error for outcome in tally.outcomes]
     kept = [path.name for path in (tmp_path / "kept" / "cases").iterdir()]
     assert 3 <= len(kept) <= 6
     assert sum(bool(outcome.case_dir) for outcome in tally.outcomes) == len(kept)

@@ -27,7 +27,7 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("trials", [80, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trials", [80, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_nothing_is_left_after_many_trials(trials, tmp_path, executor, our_processes):
     descriptors = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0
     before = our_processes()
