@@ -1,6 +1,7 @@
 """The store's workload: what it declares is what it does, the same for the same seed; the good store passes."""
 
 import itertools
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,7 +56,7 @@ def run_all(road: RealRoad, cases: list[Case]) -> list[Outcome]:
         return list(pool.map(lambda numbered: road.run(numbered[1], f"t-{numbered[0]}"), enumerate(cases)))
 
 
-def test_same_seed_gives_the_same_steps(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_steps() -> None:
     def effects(seed: int, lane: str) -> list[object]:
         activity = Activity(StateManager(":memory:"), 1, lane, seed, itertools.count(1).__next__, 4)
         return [(step.seq, step.effects) for step in activity.steps(200)]
@@ -140,7 +141,7 @@ def test_a_workload_of_unknown_parameters_is_refused() -> None:
 
 
 def test_settings_of_the_case_are_in_force(tmp_path: Path) -> None:
-    context = RunContext(order(tmp_path, synchronous="NORMAL", wal_autocheckpoint=0), 0, __import__("sqlite3").connect)
+    context = RunContext(order(tmp_path, synchronous="NORMAL", wal_autocheckpoint=0), 0, sqlite3.connect)
     engine = workload.restart(context)
     try:
         connection = engine.store._require()
@@ -207,13 +208,13 @@ def check_kills(road: RealRoad, kind: str, count: int) -> None:
 
 @pytest.mark.parametrize("kind", KILLS)
 def test_the_good_store_passes_kills(road: RealRoad, kind: str) -> None:
-    check_kills(road, kind, 100)
+    check_kills(road, kind, 50)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KILLS)
 def test_the_good_store_passes_many_kills(road: RealRoad, kind: str) -> None:
-    check_kills(road, kind, 1000)
+    check_kills(road, kind, 300)
 
 
 @pytest.mark.parametrize("number", range(len(VARIANTS)))
