@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -323,9 +324,10 @@ class Lab:
             SubjectError: the workload does not import.
             LimitError: the lab's own disk is full.
         """
+        __tracebackhide__ = True
+        called = time.monotonic()
         from crashlab.engine.campaign import Limits, Tally, run_campaign
 
-        __tracebackhide__ = True
         if not isinstance(workload, str) or ":" not in workload:
             raise UsageError(f"workload {workload!r}: expected its name 'module:attr', e.g. 'myapp.lab:workload'")
         faults = tuple(str(parse_fault(text)) for text in ((fault,) if isinstance(fault, str) else fault))
@@ -344,7 +346,8 @@ class Lab:
         self._number += 1
         case_s = 20.0 if give_up_s is None else max(1.0, min(20.0, give_up_s))
         tally = Tally()
-        guard = _Guard(road, give_up_s)
+        spent = time.monotonic() - called  # a first run loads the engine, which a busy machine does slowly
+        guard = _Guard(road, None if give_up_s is None else give_up_s - spent)
         try:
             with guard:
                 road.declared_params()
@@ -361,7 +364,7 @@ class Lab:
                         for number in range(trials)
                     ),
                     self._executor,
-                    Limits(seconds=seconds, slots=self._slots),
+                    Limits(seconds=max(0.0, seconds - (time.monotonic() - called)), slots=self._slots),
                     self._emitter,
                     name=f"run{self._number}",
                     check_room=self._workspace.check_room,

@@ -71,10 +71,11 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker what is in force here (called in the controller)."""
     config = node.config
-    shared = config.stash.get(SHARED, None)
-    if shared is None:
+    settings = config.stash[SETTINGS]
+    shared = config.stash.get(SHARED, "")
+    if settings.gate and not shared:
         shared = config.stash[SHARED] = tempfile.mkdtemp(prefix="crashlab-xdist-")
-    node.workerinput[WORKERINPUT] = _settings.to_worker(config.stash[SETTINGS], shared)
+    node.workerinput[WORKERINPUT] = _settings.to_worker(settings, shared)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -21,6 +21,7 @@ from crashlab.decide.evidence import CONTROLS as CONTROLS_GROUP
 from crashlab.decide.evidence import GateReport, RowResult
 from crashlab.decide.evidence import Row as GateRow
 from crashlab.decide.gate import planned_rows
+from crashlab.decide.interference import GROUP as INTERFERENCE_GROUP
 from crashlab.decide.policy import Decision
 from crashlab.decide.surroundings import GROUP as ENVIRONMENT_GROUP
 from crashlab.decide.surroundings import PREFLIGHT
@@ -61,6 +62,7 @@ class GateCollector(pytest.Collector):
             yield self._item(f"control[{control.id}]", RowItem, group=CONTROLS_GROUP, row=control.title)
         for row in planned_rows(self.config_file.gate, hangup=can_hang_up()):
             yield self._item(_item_name(row), RowItem, group=FaultClass.PROCESS_DEATH, row=row)
+        yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
         yield self._item("phases", PhasesItem)
         yield self._item(DECISION, DecisionItem)
 

@@ -1,9 +1,12 @@
 """The fixture `crashlab`: trials in a test, and what a failure tells."""
 
+import json
 import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+
+import psutil
 
 FAILING = """
 import os
@@ -16,7 +19,7 @@ def test_good(crashlab):
     assert not trials.failures
     children = psutil.Process().children(recursive=True)
     assert children  # kept warm for the next test
-    for child in children:
+    for child in children if hasattr(os, "getsid") else ():
         assert os.getpgid(child.pid) != os.getpgid(0)
         assert os.getsid(child.pid) != os.getsid(0)
 
@@ -79,10 +82,6 @@ def test_passing_trials_leave_no_files_and_no_processes(project):
     session = project.pytest()
     assert session.code == 0, session.out
     assert project.runs() == []
-    import json
-
-    import psutil
-
     pids = json.loads((project.directory / "pids").read_text())
     assert pids
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
@@ -94,7 +93,7 @@ def test_trials_end_before_pytest_timeout_ends_the_test(project):
         "def test_hangs(crashlab):\n"
         "    crashlab.run('small_workload:Good', params={'sleep_s': 60.0}).assert_passed()\n",
     )
-    session = project.pytest("--timeout=7")
+    session = project.pytest("--timeout=10")
     assert session.code == 1
     assert "ended in mid-trial: the run's time was up" in session.out
     assert "Timeout (>" not in session.out

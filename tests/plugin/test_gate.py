@@ -10,7 +10,10 @@ import time
 import psutil
 import pytest
 
+from crashlab.decide.config import Config
 from crashlab.gallery.controls.registry import CONTROLS
+from crashlab.pytest_plugin.gate_once import GateResult, run_or_wait
+from crashlab.pytest_plugin.settings import Settings
 
 TESTS = "def test_one(): pass\ndef test_two(): pass\n"
 ROWS = [
@@ -77,6 +80,18 @@ def test_a_subject_that_does_not_load_fails_every_row_in_one_line(project):
     assert f"{len(ROWS)} failed" in session.out
     assert "did you mean 'Good'?" in session.out
     assert "Traceback" not in session.out
+
+
+def test_workers_that_wait_take_the_result_and_notice_when_its_owner_is_gone(tmp_path):
+    settings = Settings(gate=True, shared=str(tmp_path))
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    (tmp_path / "gate.owner").write_text(str(done.pid))
+    alone = run_or_wait(settings, Config(), "good", tmp_path)
+    assert alone.report is None
+    assert "the xdist worker that ran the gate died" in alone.error
+    (tmp_path / "gate.json").write_text('{"error": "no such subject"}')
+    assert run_or_wait(settings, Config(), "good", tmp_path) == GateResult(error="no such subject")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process group there")
