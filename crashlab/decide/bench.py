@@ -20,6 +20,9 @@ from crashlab.writers.launcher import Launcher
 from crashlab.writers.order import Moment
 from crashlab.writers.spawn import SpawnLauncher
 
+ACKS_MAX = 20
+"""The kills come at an ack from the first to this one."""
+
 
 class Figure(msgspec.Struct, frozen=True):
     """One line of a bench: a rate beside its baseline's; `ratio` is the median over the rounds."""
@@ -93,11 +96,12 @@ def _trials(road: RealRoad, subject: str, seed: int, count: int) -> float:
     started = time.perf_counter()
     for number in range(count):
         case_seed = subseed(seed, "bench", number)
-        fault = Kill(Moment.ACK, n=rng_for(case_seed, "n").randint(1, 20))
+        fault = Kill(Moment.ACK, n=rng_for(case_seed, "n").randint(1, ACKS_MAX))
         outcome = road.run(Case(subject, case_seed, str(fault)), f"bench-{number}", keep=False)
         if outcome.verdict is not Verdict.PASS:
             raise LabError(
-                f"a bench's trial was {outcome.verdict}: {outcome.error or outcome.fired or outcome.findings}"
+                f"a bench's trial was {outcome.verdict}: {outcome.error or outcome.fired or outcome.findings}; "
+                f"the subject must survive kills and run for at least {ACKS_MAX} acks"
             )
     return count / (time.perf_counter() - started)
 

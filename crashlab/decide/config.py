@@ -92,6 +92,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.root) / self.results
 
 
+_TABLES: dict[str, Any] = {
+    "subjects": SubjectConfig,
+    "bench": str,
+    "gate.grid": list[Param],
+    "gate.weights": list[float],
+    "gate.unreachable": dict[str, Param],
+}
+"""The tables whose keys the user chooses, and what each value must be."""
+
+
 def find_config(start: Path) -> Path | None:
     """Return the nearest `crashlab.toml` in `start` or above it."""
     for directory in (start.resolve(), *start.resolve().parents):
@@ -128,21 +138,38 @@ def load_config(path: Path | None) -> Config:
     try:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), values)}") from None
+        raise ConfigError(f"{path}: {_explain(_named(str(error), values), values)}") from None
     _check(config, path)
     return config
+
+
+def _named(message: str, values: dict[str, Any]) -> str:
+    """Put the key into msgspec's message, which says `[...]` for any key of a table."""
+    for section, kind in _TABLES.items():
+        if f"`$.{section}[...]" in message:
+            table: Any = values
+            for part in section.split("."):
+                table = table[part]
+            for key, value in table.items():
+                try:
+                    msgspec.convert(value, kind)
+                except msgspec.ValidationError as error:
+                    text, _, where = str(error).partition(" - at `$")
+                    return f"{text} - at `$.{section}.{key}{where or '`'}"
+    return message
 
 
 def _explain(message: str, values: dict[str, Any]) -> str:
     """Turn msgspec's message into section, name, expected and a suggestion."""
     text, _, where = message.partition(" - at `$")
-    section = where.strip("`.").replace("[...]", "").strip(".")
-    unknown = text.removeprefix("Object contains unknown field `").removesuffix("`")
+    section = where.strip("`.").replace("[...]", "")
+    unknown = text.removeprefix("Object contains unknown field `")
     if unknown != text:
+        unknown = unknown.removesuffix("`")
         kinds: dict[str, type[msgspec.Struct]] = {"": Config, "gate": GateConfig, "gate.policy": Policy}
         return _unknown(unknown, kinds.get(section, SubjectConfig), section)
     value: Any = values
-    for part in section.split(".") if section else []:
+    for part in section.partition("[")[0].split(".") if section else []:
         value = value.get(part) if isinstance(value, dict) else None
     got = f" (it is {value!r})" if value is not None and not isinstance(value, dict) else ""
     return f"{section or 'top level'}: {text[:1].lower()}{text[1:]}{got}"

@@ -99,6 +99,13 @@ def summarise_exposure(outcomes: list[Outcome]) -> ExposureSummary | None:
     )
 
 
+def last_words(error: str) -> str:
+    """Return what an error says in the end, on one line: of a traceback, the exception with its whole message."""
+    lines = error.strip().splitlines() or ["it said nothing"]
+    frames = [number for number, line in enumerate(lines) if line.startswith("  ")]
+    return " ".join(line.strip() for line in lines[frames[-1] + 1 if frames else 0 :]) or lines[-1].strip()
+
+
 def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome]) -> Row:
     """Make one row of the outcomes of a group of trials."""
     tally = Tally()
@@ -112,7 +119,7 @@ def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome
         result = RowResult.FAIL
     elif errors:
         result = RowResult.INCONCLUSIVE
-        detail = next(outcome.error for outcome in outcomes if outcome.error).splitlines()[-1][:160]
+        detail = last_words(next(outcome.error for outcome in outcomes if outcome.error))[:160]
     elif not judged:
         result = RowResult.MISSED
         detail = "no fault of this row ever fired"

@@ -11,7 +11,9 @@ from pathlib import Path
 import msgspec
 
 from crashlab.decide.config import GateConfig
-from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row
+from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row, last_words
+from crashlab.decide.interference import GROUP as INTERFERENCE
+from crashlab.decide.interference import ROW, damage_cases, promises_to_notice
 from crashlab.decide.params import check_params
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
 from crashlab.decide.policy import decide
@@ -38,6 +40,8 @@ FAILURES_MAX = 25
 """After so many failures the decision is known; the rest of the budget would only repeat it."""
 
 PHASE_TRIES = 400
+MARGIN_S = 10.0
+"""What a short row may still take when the campaign has used up the budget."""
 
 PARTIAL = (StopReason.INTERRUPTED, StopReason.DISK_FULL, StopReason.ERRORS)
 """Ends that nobody planned: what was found so far is kept and labelled, and is never a GO."""
@@ -72,6 +76,7 @@ class Gate:
         self._settings: dict[str, str] = {}
         self._started = time.monotonic()
         self._stop = StopReason.DONE
+        self._kept: list[str] = []
         self._batches = itertools.count()
         self._slots = options.slots or (os.cpu_count() or 2) + 1
 
@@ -94,6 +99,7 @@ class Gate:
                     yield self._done(preflight_row(Path(options.database)))
                 yield from self._probe(workspace)
                 yield from self._controls(workspace, executor)
+                yield from self._interference(workspace, executor)
                 yield from self._campaign(workspace, executor)
             except LimitError:
                 if not self._rows:
@@ -125,7 +131,7 @@ class Gate:
             self._config.policy,
             partial=self._stop.value if self._stop in PARTIAL else "",
         )
-        failing = [o.case_dir for o in self._tally.outcomes if o.case_dir][:3]
+        failing = [*(o.case_dir for o in self._tally.outcomes if o.case_dir), *self._kept][:3]
         report = GateReport(
             decision.value,
             reasons,
@@ -176,8 +182,8 @@ class Gate:
             road.close()
         if outcome.verdict is not Verdict.PASS and outcome.verdict is not Verdict.FAIL:
             workspace.check_room()
-            why = (outcome.error or outcome.fired).strip().splitlines() or ["it said nothing"]
-            raise SubjectError(f"subject {name!r} does not run even without a fault: {why[-1]}")
+            why = last_words(outcome.error or outcome.fired)
+            raise SubjectError(f"subject {name!r} does not run even without a fault: {why}")
         self._settings = outcome.settings
         for row in environment_rows(workspace.root, outcome.settings, self._config.policy):
             yield self._done(row)
@@ -196,6 +202,22 @@ class Gate:
             road.close()
         for row in self._campaign_rows():
             yield self._done(row)
+
+    def _interference(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
+        """Damage the file of a program that promises to notice."""
+        keep = Path(self._options.records) / "cases" if self._options.records else None
+        road = RealRoad(self._subject, workspace, keep=keep, environment=self._environment)
+        try:
+            if not promises_to_notice(road.contract()):
+                return
+            tally = Tally()
+            cases = damage_cases(self._subject.name, self._options.seed)
+            limits = Limits(seconds=max(self._left(), MARGIN_S), slots=self._slots)
+            run_campaign(road, cases, executor, limits, self._emitter, name="damage", tally=tally)
+        finally:
+            road.close()
+        self._kept += [outcome.case_dir for outcome in tally.outcomes if outcome.case_dir]
+        yield self._done(campaign_row(INTERFERENCE, ROW, FaultClass.INTERFERENCE, tally.outcomes))
 
     def _run(
         self, road: RealRoad, cases: Iterator[Case], executor: ThreadPoolExecutor, limits: Limits, workspace: Workspace

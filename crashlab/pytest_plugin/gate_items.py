@@ -60,9 +60,9 @@ class GateCollector(pytest.Collector):
         yield self._item("environment", GroupItem, group=ENVIRONMENT_GROUP)
         for control in CONTROLS:
             yield self._item(f"control[{control.id}]", RowItem, group=CONTROLS_GROUP, row=control.title)
+        yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
         for row in planned_rows(self.config_file.gate, hangup=can_hang_up()):
             yield self._item(_item_name(row), RowItem, group=FaultClass.PROCESS_DEATH, row=row)
-        yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
         yield self._item("phases", PhasesItem)
         yield self._item(DECISION, DecisionItem)
 
