@@ -28,33 +28,33 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("trials", [80, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_nothing_is_left_after_many_trials(trials, tmp_path, executor, our_processes):
+def test_nothing_is_left_after_many_trials(trials, workspace, executor, our_processes):
     descriptors = len(os.listdir("/proc/self/fd")) if sys.platform.startswith("linux") else 0
     before = our_processes()
-    with Workspace(str(tmp_path)) as workspace:
-        road = RealRoad(Subject("plain", "plain_workload:plain", (WORKLOADS,), {"steps": 5}), workspace)
+    with Workspace(str(workspace.root)) as inner:
+        road = RealRoad(Subject("plain", "plain_workload:plain", (WORKLOADS,), {"steps": 5}), inner)
         cases = (Case("plain", seed, FAULTS[seed % len(FAULTS)]) for seed in range(trials))
         tally = run_campaign(road, cases, executor, Limits(slots=3), Emitter())
         assert len(tally.outcomes) == trials
         assert not tally.count(Verdict.ERROR), [o.error for o in tally.outcomes if o.error][:3]
         assert not tally.count(Verdict.FAIL), [o.findings for o in tally.outcomes if o.findings][:3]
         assert tally.count(Verdict.PASS) > trials * 0.7
-        assert list(workspace.root.iterdir()) == []  # each run's directory goes as soon as it is judged
+        assert list(inner.root.iterdir()) == []  # each run's directory goes as soon as it is judged
         assert len(our_processes() - before) <= 6
         road.close()
         assert our_processes() - before == set()
-    assert list(tmp_path.iterdir()) == []
+    assert list(workspace.root.iterdir()) == []
     if descriptors:
         assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
-def test_nothing_is_left_after_trials_that_go_wrong(tmp_path, executor, our_processes):
+def test_nothing_is_left_after_trials_that_go_wrong(workspace, executor, our_processes):
     before = our_processes()
-    with Workspace(str(tmp_path)) as workspace:
+    with Workspace(str(workspace.root)) as inner:
         for name in ("Hangs", "EndsItsZygote", "RestartDies", "Parent"):
-            road = RealRoad(Subject("odd", f"odd_workloads:{name}", (WORKLOADS,)), workspace)
+            road = RealRoad(Subject("odd", f"odd_workloads:{name}", (WORKLOADS,)), inner)
             for seed in range(2):
                 road.run(Case("odd", seed, "kill@ack#20", deadline_s=0.3), "t")
             road.close()
             assert our_processes() - before == set(), name
-    assert list(tmp_path.iterdir()) == []
+    assert list(workspace.root.iterdir()) == []

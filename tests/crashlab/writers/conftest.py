@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from crashlab.engine.workspace import Workspace
 from crashlab.faults.fault import parse_fault
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
@@ -79,10 +80,11 @@ def gone(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def writers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Writers]:
-    writers = Writers(tmp_path_factory.mktemp("writers"), make_launcher)
-    yield writers
-    writers.close()
+def writers() -> Iterator[Writers]:
+    with Workspace() as workspace:  # on tmpfs where there is one: what is tested is not the disk
+        writers = Writers(workspace.root, make_launcher)
+        yield writers
+        writers.close()
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ PLAIN = "plain_workload:plain"
 
 
 @pytest.fixture(scope="module")
-def spawned(writers, tmp_path_factory):
-    made = type(writers)(tmp_path_factory.mktemp("spawned"), SpawnLauncher)
+def spawned(writers):
+    root = writers.root / "spawned"
+    root.mkdir()
+    made = type(writers)(root, SpawnLauncher)
     yield made
     made.close()
 

@@ -32,8 +32,8 @@ ON_REAL_ROAD = [control for control in CONTROLS if REAL_ROAD in control.roads]
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    with Workspace(str(tmp_path_factory.mktemp("controls"))) as workspace:
+def workspace():
+    with Workspace() as workspace:
         yield workspace
 
 
