@@ -1,0 +1,1 @@
+"""From recorded I/O to crash states: counted, generated, classed, materialised, recovered."""

@@ -1,0 +1,94 @@
+"""Reading a log through maps of its segments, so that a long recording is never in memory as a whole."""
+
+import mmap
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from crashlab.errors import RecordError
+from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
+
+__all__ = ["Located", "Segments"]
+
+MAPS_MAX = 128
+"""Maps kept open at a time: each holds a descriptor."""
+
+
+class Located(NamedTuple):
+    """A record and where its payload lies: segment of the row of segments, offset in that segment.
+
+    `record.payload` is a view into the map, not a copy.
+    """
+
+    record: Record
+    segment: int
+    position: int
+
+
+class Segments:
+    """The segment files of one or more logs, mapped on demand and numbered across all of them."""
+
+    def __init__(self) -> None:
+        self._paths: list[str] = []
+        self._maps: OrderedDict[int, memoryview] = OrderedDict()
+
+    def view(self, segment: int) -> memoryview:
+        """Return a view of a whole segment; an older map is let go when there are too many."""
+        found = self._maps.get(segment)
+        if found is None:
+            with open(self._paths[segment], "rb") as file:
+                found = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            self._maps[segment] = found
+            if len(self._maps) > MAPS_MAX:
+                self._maps.popitem(last=False)
+        else:
+            self._maps.move_to_end(segment)
+        return found
+
+    def read(self, base: str) -> Iterator[Located]:
+        """Yield the whole records of one process's log, in order.
+
+        Raises:
+            RecordError: a segment is no log, is of a newer version, or its records are not consecutive.
+        """
+        expected = 0
+        number = 0
+        while Path(path := segment_name(base, number)).exists():
+            for located in self._segment(path):
+                seq = located.record.seq
+                if seq != expected:
+                    raise RecordError(f"{path}: record {seq} where {expected} was expected: the log is damaged")
+                expected += 1
+                yield located
+            number += 1
+        if not number:
+            raise RecordError(f"{segment_name(base, 0)}: no such log; record a run first")
+
+    def _segment(self, path: str) -> Iterator[Located]:
+        size = Path(path).stat().st_size
+        if size < HEADER_SIZE:
+            raise RecordError(f"{path}: {size} bytes, expected at least {HEADER_SIZE}: not a log")
+        segment = len(self._paths)
+        self._paths.append(path)
+        data = self.view(segment)
+        magic, version, process, _pid, _number = HEADER.unpack_from(data)
+        if magic == bytes(8):
+            return  # killed between creating the segment and writing its header: empty
+        if magic != MAGIC:
+            raise RecordError(f"{path}: does not begin with {MAGIC!r}: not a log")
+        if version > VERSION:
+            raise RecordError(f"{path}: log version {version}, this crashlab reads up to {VERSION}")
+        used = data[: size & ~7].cast("Q")[USED_SLOT]
+        if used > size:
+            raise RecordError(f"{path}: {used} bytes in use of {size}: the log is truncated")
+        position = HEADER_SIZE
+        while position < used:
+            if position + RECORD.size > used:
+                raise RecordError(f"{path}: half a record at offset {position}: the log is damaged")
+            length, kind, _spare, seq, ns, thread = RECORD.unpack_from(data, position)
+            if length < RECORD.size or position + length > used:
+                raise RecordError(f"{path}: record of {length} bytes at offset {position}: the log is damaged")
+            payload = cast(bytes, data[position + RECORD.size : position + length])
+            yield Located(Record(process, seq, ns, thread, kind, payload), segment, position + RECORD.size)
+            position += (length + 7) & ~7
