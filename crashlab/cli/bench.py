@@ -1,7 +1,8 @@
 """`crashlab bench`: the lab's speed as ratios, side by side in one run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 import msgspec
@@ -23,6 +24,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
 OWN = ("kills",)
+Bench: TypeAlias = Callable[..., Iterator[Figure]]
 
 
 @click.command(epilog="Example: crashlab bench kills --rounds 5")
@@ -52,12 +54,14 @@ def bench(
     for name in names:
         if name not in known:
             raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
+    extend_path(config.import_path)
+    benches = {name: named_bench(target, name) for name, target in config.bench.items() if name in (names or known)}
     figures: list[Figure] = []
     if output.for_people:
         stamp = environment_stamp(workspace or ".")
         click.echo(f"{stamp['os']} · {stamp['cores']} cores · Python {stamp['python']} · SQLite {stamp['sqlite']}")
     for name in names or known:
-        for figure in _figures(name, config, subject, seed, rounds, workspace):
+        for figure in _figures(name, config, benches, subject, seed, rounds, workspace):
             figures.append(figure)
             if output.for_people:
                 click.echo(_line(figure))
@@ -76,11 +80,16 @@ def _encode(form: str, figures: list[Figure]) -> bytes:
 
 
 def _figures(
-    name: str, config: Config, subject: str | None, seed: int, rounds: int, workspace: str | None
+    name: str,
+    config: Config,
+    benches: Mapping[str, Bench],
+    subject: str | None,
+    seed: int,
+    rounds: int,
+    workspace: str | None,
 ) -> Iterator[Figure]:
-    if name in config.bench:
-        extend_path(config.import_path)
-        yield from named_bench(config.bench[name], name)(rounds=rounds)
+    if name in benches:
+        yield from benches[name](rounds=rounds)
     else:
         chosen = config.subject(pick_subject(config, subject))
         yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)

@@ -33,7 +33,7 @@ from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.errors import SubjectError, UsageError
 from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
 from crashlab.report.progress import ProgressListener
-from crashlab.report.text import render_gate
+from crashlab.report.text import print_gate
 
 
 @click.command(
@@ -105,8 +105,7 @@ def gate(
 def _write(report: GateReport, output: Output, records: Path) -> None:
     """Tell people first: what fails to be written after that costs them nothing."""
     data = msgspec.json.format(msgspec.json.encode(report))
-    console = console_for_people(stderr=not output.for_people)
-    console.print(render_gate(report), highlight=False)
+    print_gate(console_for_people(stderr=not output.for_people), report)
     if output.stdout == "json":
         click.echo(data)
     write_atomically(records / "report.json", data)
@@ -118,7 +117,7 @@ def _write(report: GateReport, output: Output, records: Path) -> None:
             return (records / RECORDS).read_bytes()
         plain = Console(file=io.StringIO(), width=PLAIN_WIDTH)
         with plain.capture() as captured:
-            plain.print(render_gate(report), highlight=False)
+            print_gate(plain, report)
         return captured.get().encode(errors="backslashreplace")
 
     output.save(make)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -58,6 +58,21 @@ class Commands(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click does, but for its answer to a broken pipe: code 1, which here would say NO-GO."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _NobodyReadsError from None
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():
+                raise  # click ends the line that ^C was echoed on
+            raise click.Abort from None
+
+
+class _NobodyReadsError(Exception):
+    """Standard output has no reader any more."""
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="crashlab")
@@ -99,10 +114,8 @@ def _run(args: list[str] | None) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
         return EXIT_INTERRUPTED
-    except (BrokenPipeError, SystemExit) as error:
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, OSError):
-            raise
-        _read_no_more()  # click's own answer to a broken pipe is code 1, which here would say NO-GO
+    except (BrokenPipeError, _NobodyReadsError):
+        _read_no_more()
         return EXIT_INTERRUPTED
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -29,7 +29,6 @@ class Workspace:
     def __init__(self, base: str | None = None) -> None:
         self.base = base or _fastest_base()
         _sweep(self.base)
-        self.check_room()
         try:
             self.root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=self.base))
         except OSError as error:
@@ -38,6 +37,11 @@ class Workspace:
             ) from None
         self._pid = os.getpid()
         self._numbers = itertools.count()
+        try:
+            self.check_room()
+        except BaseException:
+            self.close()
+            raise
 
     def check_room(self) -> None:
         """Raise LimitError if the lab's own disk is nearly full: a stop reason, not a finding."""

@@ -1,6 +1,6 @@
 """The gate's answer as text for people: the table, the phase hits, the decision, the commands."""
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -17,7 +17,8 @@ _STYLES = {
 }
 _DECISIONS = {"GO": "bold green", "NO-GO": "bold red"}
 _ALWAYS_EXPLAINED = ("environment", "preflight")
-_NAME_CHARS_MAX = 56
+_NAME_CHARS_MAX = 52
+_SHOWN = {RowResult.NOT_JUDGED: "not judged here"}
 _HEAD = ("N", "failed", "95 % bound", "only in WAL, p95", "result")
 REASONS_SHOWN = 12
 
@@ -28,18 +29,22 @@ def gate_table(rows: tuple[Row, ...]) -> list[RenderableType]:
     lines: list[RenderableType] = [Text(_line("check", width, *_HEAD), style="bold")]
     group = ""
     for row in rows:
-        name = _clipped(one_line(row.name))
+        name = "  " + one_line(row.name)
         if row.group != group:
             group = row.group
             lines.append(Text(one_line(group), style="bold"))
         counted = ("", "", "") if row.group == CONTROLS or not row.judged else _counted(row)
-        line = Text(_line("  " + name, width, *counted, _exposure(row.exposure)))
+        if len(name) > width + 2:
+            lines.append(Text(name))  # too long for its column: the numbers follow on the next line
+            name = ""
+        line = Text(_line(name, width, *counted, _exposure(row.exposure)))
         caught = row.group == CONTROLS and row.result is RowResult.OK
-        line.append("caught, its twin passes" if caught else row.result.value, style=_STYLES.get(row.result, ""))
+        shown = "caught, twin ok" if caught else _SHOWN.get(row.result, row.result.value)
+        line.append(shown, style=_STYLES.get(row.result, ""))
         lines.append(line)
         remark = one_line(_remark(row))
         if remark:
-            lines.append(Padding(Text(remark, style="dim"), (0, 0, 0, 4)))
+            lines.append(Padding(Text(remark, style="dim"), (0, 0, 0, 4), expand=False))
     return lines
 
 
@@ -67,7 +72,9 @@ def render_gate(report: GateReport) -> RenderableType:
             "  for process death (kill, terminal hang-up); a kill is not a power loss",
         ),
     ]
-    lines += [Padding(Text(f"· {one_line(reason)}"), (0, 0, 0, 2)) for reason in report.reasons[:REASONS_SHOWN]]
+    lines += [
+        Padding(Text(f"· {one_line(reason)}"), (0, 0, 0, 2), expand=False) for reason in report.reasons[:REASONS_SHOWN]
+    ]
     if len(report.reasons) > REASONS_SHOWN:
         lines.append(Text(f"  · and {len(report.reasons) - REASONS_SHOWN} more"))
     if report.records:
@@ -78,12 +85,13 @@ def render_gate(report: GateReport) -> RenderableType:
     return Group(*lines)
 
 
-def _clipped(name: str) -> str:
-    return name if len(name) <= _NAME_CHARS_MAX else name[: _NAME_CHARS_MAX - 1] + "…"
+def print_gate(console: Console, report: GateReport) -> None:
+    """Print the whole answer; its commands stay in one piece, however narrow the console."""
+    console.print(render_gate(report), highlight=False, crop=False)
 
 
 def _line(name: str, width: int, n: str, failed: str, bound: str, exposure: str, result: str = "") -> str:
-    return f"{name:<{width + 2}}  {n:>6} {failed:>7}  {bound:>11}  {exposure:>19}  {result}"
+    return f"{name:<{width + 2}}  {n:>5} {failed:>7}  {bound:>11}  {exposure:>19}  {result}"
 
 
 def _counted(row: Row) -> tuple[str, str, str]:
