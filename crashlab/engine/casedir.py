@@ -15,6 +15,7 @@ from crashlab.model.history import History
 from crashlab.model.outcome import Outcome
 
 CASE_FILE = "case.json"
+TRACE = "trace"
 DEADLINE_S_MAX = 3600.0
 """A stranger's case may not keep us longer than this for one trial."""
 
@@ -30,8 +31,13 @@ evidence/         the database files as the fault left them, before SQLite touch
 """
 
 
-def save_case(root: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path) -> Path:
+def save_case(
+    root: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path, recording: str = ""
+) -> Path:
     """Write a case directory below `root` and return it; an existing one is never overwritten.
+
+    `recording`: the directory of the recorded run that a computed crash state belongs to; its log goes along,
+    so that the case replays without the run being recorded again.
 
     Raises:
         LimitError: it cannot be written whole, the disk being full, say; nothing of it is left then.
@@ -41,11 +47,25 @@ def save_case(root: Path, outcome: Outcome, history: History, environment: dict[
         root.mkdir(parents=True, exist_ok=True)
         directory = _fresh(root, outcome.case.case_id)
         _write(directory, outcome, history, environment, evidence)
+        if recording:
+            _copy_trace(Path(recording), directory / TRACE)
     except (OSError, shutil.Error) as error:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
         raise LimitError(f"the case directory could not be kept in {root}: {error}") from error
     return directory
+
+
+def _copy_trace(recording: Path, target: Path) -> None:
+    target.mkdir()
+    for segment in sorted(recording.glob("log.*")):
+        shutil.copyfile(segment, target / segment.name)
+
+
+def trace_of_case(path: Path) -> str:
+    """Return the directory of the recording that a case directory carries, '' if it has none."""
+    directory = path / TRACE if path.is_dir() else path.parent / TRACE
+    return str(directory) if directory.is_dir() else ""
 
 
 def _write(directory: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path) -> None:

@@ -16,8 +16,10 @@ import msgspec
 
 from crashlab.engine.casedir import save_case
 from crashlab.engine.recover import read_main_alone, restart_and_read
-from crashlab.errors import CrashlabError, LimitError
+from crashlab.errors import CrashlabError, LimitError, RecordError
+from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
+from crashlab.log.format import Record
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
 from crashlab.model.case import Case
@@ -31,6 +33,8 @@ from crashlab.oracles.view import View
 from crashlab.sqlite.exposure import measure_exposure
 from crashlab.sqlite.files import Triplet
 from crashlab.sqlite.wal import parse_wal
+from crashlab.states.materialise import Materialiser
+from crashlab.states.trace import load_trace
 from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
 
@@ -38,10 +42,11 @@ EVIDENCE = "evidence"
 EVIDENCE_BYTES_MAX = 1 << 30
 
 
-class JudgeOrder(msgspec.Struct, frozen=True):
+class JudgeOrder(msgspec.Struct, frozen=True, tag=True):
     """What the judge is told: the trial's case, its run's order, how the writer ended.
 
-    `keep` is the directory for failing cases, empty to keep none.
+    `keep` is the directory for failing cases, empty to keep none. `recording` is the directory of a recorded run
+    whose computed crash state is judged instead of what a process left.
     """
 
     trial_id: str
@@ -50,6 +55,7 @@ class JudgeOrder(msgspec.Struct, frozen=True):
     ended: Ended
     keep: str = ""
     environment: dict[str, str] = {}
+    recording: str = ""
 
 
 def judge_trial(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Outcome:
@@ -70,8 +76,11 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
     directory = Path(order.directory)
     stage("evidence")
     fault = parse_fault(case.fault)
-    logs = [list(read_log(base)) for base in log_bases(order.directory)]
-    history = build_history(case.case_id, merge(logs), ended)
+    logs = [list(read_log(base)) for base in log_bases(task.recording or order.directory)]
+    records = merge(logs)
+    if isinstance(fault, CrashStateFault):
+        records = _materialise(fault, task, records)
+    history = build_history(case.case_id, records, ended)
     applied = fault.apply(Path(order.database))
     firing = fault.fired(ended, history, applied)
     triplet = Triplet.of(order.database)
@@ -128,9 +137,20 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
     )
     if findings and task.keep:
         with contextlib.suppress(LimitError):  # no room to keep it is no reason to lose what was found
-            saved = save_case(Path(task.keep), outcome, history, task.environment, evidence)
+            saved = save_case(Path(task.keep), outcome, history, task.environment, evidence, task.recording)
             outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
     return outcome
+
+
+def _materialise(fault: CrashStateFault, task: JudgeOrder, records: list[Record]) -> list[Record]:
+    """Write the crash state's files into the run's directory; return the records from before the crash."""
+    directory = Path(task.order.directory)
+    if not task.recording:
+        raise RecordError(f"fault {fault}: a crash state needs the recording that it is a state of")
+    trace = load_trace(log_bases(task.recording))
+    with Materialiser(trace, directory / "states") as materialiser:
+        materialiser.export(fault.state, directory)
+    return list(filter(trace.happened_before(fault.state.op), records))
 
 
 def clear_run(directory: str) -> None:

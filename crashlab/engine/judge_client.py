@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import IO
 
+from crashlab.engine.explore import Explored, ExploreOrder
 from crashlab.engine.judge import JudgeOrder, clear_run
 from crashlab.engine.judge_worker import JudgeReady, JudgeSays
 from crashlab.errors import LabError, SubjectError
@@ -109,24 +110,48 @@ class JudgeClient:
         A restart path that hangs or takes its process down is a finding about the program; a judge that
         dies elsewhere is an error of the lab.
         """
+        says, stage = self._ask(task, RESTART_S)
+        if says is not None and says.outcome is not None:
+            return says.outcome
+        code, overdue = self._died(), self._overdue
+        self.close()
+        clear_run(task.order.directory)
+        return _fallen(task, stage, code, hung=overdue)
+
+    def explore(self, task: ExploreOrder, seconds: float) -> Explored:
+        """Explore a recording.
+
+        Raises:
+            LabError: it could not be explored, or took longer than `seconds`, or the process died.
+        """
+        says, stage = self._ask(task, seconds)
+        if says is not None and says.explored is not None:
+            return says.explored
+        if says is not None:
+            raise LabError(says.error)
+        code, overdue = self._died(), self._overdue
+        self.close()
+        clear_run(task.scratch)
+        why = f"took longer than {seconds:.0f} s" if overdue else f"died with code {code}"
+        raise LabError(f"the exploration {why} at stage {stage!r}")
+
+    def _ask(self, task: JudgeOrder | ExploreOrder, seconds: float) -> tuple[JudgeSays | None, str]:
+        """Send a task; return the last word, or None if the judge died or was ended, and its last stage."""
         if self._judged >= TRIALS_MAX or self._process.poll() is not None:
             self.close()
             self._start()
         self._judged += 1
         stage = "order"
-        with self._deadline(RESTART_S):
+        with self._deadline(seconds):
             try:
                 send_frame(self._in, task)
                 while (says := read_frame(self._out, JudgeSays)) is not None:
-                    if says.outcome is not None:
-                        return says.outcome
+                    if says.stage == "done":
+                        return says, stage
                     stage = says.stage
             except (OSError, LabError):
-                pass  # it died or was ended in the middle of a word: told by its stage below
-        code, overdue = self._died(), self._overdue
-        self.close()
-        clear_run(task.order.directory)
-        return _fallen(task, stage, code, hung=overdue)
+                pass  # it died or was ended in the middle of a word: told by its stage
+        return None, stage
 
     def close(self) -> None:
         """End the judge; whatever it was doing is lost."""

@@ -7,6 +7,7 @@ import sys
 
 import msgspec
 
+from crashlab.engine.explore import Explored, ExploreOrder, explore_recording
 from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
 from crashlab.errors import CrashlabError
 from crashlab.model.case import Param
@@ -15,6 +16,8 @@ from crashlab.model.outcome import Outcome
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.load import extend_path, load_workload
 from crashlab.writers.zygote import Hello
+
+Task = JudgeOrder | ExploreOrder
 
 
 class JudgeReady(msgspec.Struct):
@@ -26,10 +29,12 @@ class JudgeReady(msgspec.Struct):
 
 
 class JudgeSays(msgspec.Struct):
-    """What a judge says: the stage it enters, or in the end the outcome."""
+    """What a judge says: the stage it enters, or in the end what it found (or why it could not)."""
 
     stage: str = ""
     outcome: Outcome | None = None
+    explored: Explored | None = None
+    error: str = ""
 
 
 def main() -> int:
@@ -48,8 +53,19 @@ def main() -> int:
         send_frame(out, JudgeReady(str(error)))
         return 2
     send_frame(out, JudgeReady("", dict(getattr(workload, "params", {})), workload.contract))
-    while (task := read_frame(sys.stdin.buffer, JudgeOrder)) is not None:
-        outcome = judge_trial(workload, task, lambda stage: send_frame(out, JudgeSays(stage)))
+
+    def stage(name: str) -> None:
+        send_frame(out, JudgeSays(name))
+
+    while (task := read_frame(sys.stdin.buffer, Task)) is not None:  # type: ignore[arg-type]
+        if isinstance(task, ExploreOrder):
+            try:
+                send_frame(out, JudgeSays("done", explored=explore_recording(workload, task, stage)))
+            except (CrashlabError, OSError) as error:
+                send_frame(out, JudgeSays("done", error=str(error)))
+            clear_run(task.scratch)
+            continue
+        outcome = judge_trial(workload, task, stage)
         clear_run(task.order.directory)
         send_frame(out, JudgeSays("done", outcome))
     return 0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from crashlab.errors import UsageError, did_you_mean
+from crashlab.faults.crash_state import CrashStateFault, is_crash_state
 from crashlab.faults.damage import Damage
 from crashlab.faults.firing import Firing
 from crashlab.faults.hangup import HangUpFault
@@ -55,16 +56,21 @@ PARSERS: dict[str, Callable[[FaultText], Fault]] = {
 }
 
 
+KINDS = (*PARSERS, "power-loss")
+
+
 def parse_fault(text: str) -> Fault:
     """Parse a fault's text form.
 
     Raises:
         UsageError: unknown kind, selector or option, or a number out of range.
     """
+    if is_crash_state(text):
+        return CrashStateFault.parse(text)
     parts = split_fault(text)
     parse = PARSERS.get(parts.kind)
     if parse is None:
         raise UsageError(
-            f"unknown fault {parts.kind!r} in {text!r}; known: {', '.join(PARSERS)}{did_you_mean(parts.kind, PARSERS)}"
+            f"unknown fault {parts.kind!r} in {text!r}; known: {', '.join(KINDS)}{did_you_mean(parts.kind, KINDS)}"
         )
     return parse(parts)

@@ -35,6 +35,9 @@ class Promise(msgspec.Struct, frozen=True):
     may_refuse: bool = False
 
 
+_NAMES = {"0": "OFF", "1": "NORMAL", "2": "FULL", "3": "EXTRA"}
+
+
 def _sqlite_power_loss() -> dict[str, Promise]:
     return {
         "OFF": Promise(Durability.NONE, well_formed=False),
@@ -58,10 +61,10 @@ class Contract(msgspec.Struct, frozen=True):
     interference: Promise = Promise(Durability.NONE, well_formed=False, may_refuse=True)
 
     def promise(self, fault_class: FaultClass, synchronous: str = "FULL") -> Promise:
-        """Return the promise for a fault class under an effective `synchronous`."""
+        """Return the promise for a fault class under an effective `synchronous`, by name or SQLite's number."""
         match fault_class:
             case FaultClass.POWER_LOSS:
-                return self.power_loss.get(synchronous.upper(), Promise())
+                return self.power_loss.get(_NAMES.get(synchronous, synchronous.upper()), Promise())
             case FaultClass.IO_ERROR:
                 return self.io_error
             case FaultClass.INTERFERENCE:

@@ -39,7 +39,8 @@ class Seen(msgspec.Struct):
     """A class, or one disk outside the classes: what is to be judged once for all its states.
 
     `representative`: the state that was recovered. `first`, `last`: the earliest and the latest moment among
-    its states (at `last` most is acked, at `first` least has begun). `states`: how many were looked at.
+    its states (at `last` most is acked, at `first` least has begun), with a state of each moment for a case
+    (`first_state`, `last_state`). `states`: how many were looked at.
     `value`: what `on_recovered` returned for the representative. `reason`: why it is outside the classes.
     """
 
@@ -49,6 +50,8 @@ class Seen(msgspec.Struct):
     first: int
     last: int
     states: int
+    first_state: CrashState
+    last_state: CrashState
     value: Any = None
     reason: str = ""
     checked: int = 1
@@ -192,11 +195,7 @@ class _Explorer:
         unique, first, counts = np.unique(numbers, return_index=True, return_counts=True)
         last = len(numbers) - 1 - np.unique(numbers[::-1], return_index=True)[1]
         moments = batch.moments[chosen]
-        lows = np.full(len(unique), np.iinfo(np.int64).max)
-        highs = np.zeros(len(unique), dtype=np.int64)
-        group = np.searchsorted(unique, numbers)
-        np.minimum.at(lows, group, moments)
-        np.maximum.at(highs, group, moments)
+        lows, highs = moments[first], moments[last]  # within a batch the moments ascend
         done: set[int] = set()
         for place, number in enumerate(unique.tolist()):
             seen = self._by_class.get(number)
@@ -205,9 +204,13 @@ class _Explorer:
                 seen = self._by_class[number] = self._first(batch.state(index, self.kill))
                 done.add(index)
             seen.states += int(counts[place])
-            seen.first = min(seen.first, int(lows[place]))
-            seen.last = max(seen.last, int(highs[place]))
             other = int(chosen[last[place]])
+            if lows[place] < seen.first:
+                seen.first_state = batch.state(int(chosen[first[place]]), self.kill)
+                seen.first = seen.first_state.op
+            if highs[place] > seen.last:
+                seen.last_state = batch.state(other, self.kill)
+                seen.last = seen.last_state.op
             if seen.checked == 1 and other not in done:
                 done.add(other)
                 self._check_member(seen, batch.state(other, self.kill))
@@ -235,13 +238,15 @@ class _Explorer:
             if seen is None:
                 seen = self._by_disk[key] = self._first(batch.state(index, self.kill), reason)
             seen.states += 1
-            seen.first = min(seen.first, moment)
-            seen.last = max(seen.last, moment)
+            if moment < seen.first:
+                seen.first, seen.first_state = moment, batch.state(index, self.kill)
+            if moment > seen.last:
+                seen.last, seen.last_state = moment, batch.state(index, self.kill)
 
     def _first(self, state: CrashState, reason: str = "") -> Seen:
         logical = self._recover(state)
         value = self.on_recovered(state, logical, self.materialiser) if self.on_recovered is not None else None
-        return Seen(state, logical.digest, logical.sound, state.op, state.op, 0, value, reason)
+        return Seen(state, logical.digest, logical.sound, state.op, state.op, 0, state, state, value, reason)
 
     def _check_member(self, seen: Seen, state: CrashState) -> None:
         logical = self._recover(state)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from crashlab.errors import LabError
 from crashlab.log.trace import TraceKind
-from crashlab.states.files import BINARY, TRANSFER_BYTES, read_at, write_at
+from crashlab.states.files import BINARY, TRANSFER_BYTES, read_at, write_all_at, write_at
 from crashlab.states.pending import DATA_KINDS, Epoch, apply_entry, epochs
 from crashlab.states.state import SECTOR, CrashState, Kept, resolve
 from crashlab.states.trace import Trace
@@ -87,8 +87,7 @@ class Materialiser:
             self._base.copy(inode, target)
             descriptor = os.open(target, os.O_RDWR | BINARY)
             try:
-                for item in per_inode.get(inode, []):
-                    _apply(self.trace, descriptor, item)
+                _do(self.trace, descriptor, per_inode.get(inode, []), 0)
                 if kept.torn and self.trace.inodes[kept.torn[0]] == inode:
                     op, size = kept.torn
                     write_at(descriptor, self.trace.data(op)[:size], self.trace.offsets[op])
@@ -115,8 +114,7 @@ class Materialiser:
                 self.clear()
             settled = self._base.roll_to(moment)
             for shown in self._shown.values():
-                for op in settled.get(shown.inode, ()):
-                    _apply(self.trace, shown.descriptor, (op, None))
+                _do(self.trace, shown.descriptor, [(op, None) for op in settled.get(shown.inode, ())], 0)
                 shown.size = self._base.size(shown.inode)
         return self._base.epoch
 
@@ -158,6 +156,8 @@ class _Shown:
         self._trace = trace
         self._items: list[Item] = []
         self._torn: tuple[int, int] | None = None
+        # Whether an operation may lie over an earlier one, or cut it off: then all are undone together.
+        self._overlap = False
 
     def change_to(self, items: list[Item]) -> None:
         """Undo and do until exactly these operations are done."""
@@ -165,31 +165,20 @@ class _Shown:
         if self._torn is None and now == items:
             return
         same = 0
-        if not self._overlaps(now) and self._torn is None:
+        if not self._overlap and self._torn is None:
             for mine, wanted in zip(now, items, strict=False):
                 if mine != wanted:
                     break
                 same += 1
         if same < len(now) or self._torn:
             self._undo(same)
-        for item in items[same:]:
-            _apply(self._trace, self.descriptor, item)
+        self._overlap = _do(self._trace, self.descriptor, items[same:], _reach(self._trace, items, same))
         self._items = items
 
     def tear(self, op: int, size: int) -> None:
         """Do the first bytes of a write."""
         write_at(self.descriptor, self._trace.data(op)[:size], self._trace.offsets[op])
         self._torn = (op, size)
-
-    def _overlaps(self, items: list[Item]) -> bool:
-        """Whether an operation may lie over an earlier one (or cut it off): then all are undone together."""
-        end = -1
-        trace = self._trace
-        for op, _ in items:
-            if trace.kinds[op] == TraceKind.TRUNCATE or trace.offsets[op] < end:
-                return True
-            end = trace.offsets[op] + trace.lengths[op]
-        return False
 
     def _undo(self, upto: int) -> None:
         trace = self._trace
@@ -254,7 +243,7 @@ class _Base:
             for op in epoch.settled:
                 if self._trace.kinds[op] in DATA_KINDS:
                     inode = self._trace.inodes[op]
-                    _apply(self._trace, self.descriptor(inode), (op, None))
+                    _do(self._trace, self.descriptor(inode), [(op, None)], 0)
                     settled.setdefault(inode, []).append(op)
                 else:
                     entries = True
@@ -301,22 +290,59 @@ def _end(trace: Trace, op: int, mask: int | None) -> int:
     return min(end, (trace.offsets[op] // SECTOR + mask.bit_length()) * SECTOR)
 
 
-def _apply(trace: Trace, descriptor: int, item: Item) -> None:
-    op, mask = item
-    offset = trace.offsets[op]
-    if trace.kinds[op] == TraceKind.TRUNCATE:
-        os.ftruncate(descriptor, offset)
-        return
-    data = trace.data(op)
-    if mask is None:
-        write_at(descriptor, data, offset)
-        return
-    first = offset // SECTOR * SECTOR
+def _reach(trace: Trace, items: list[Item], upto: int) -> int:
+    """The end of the last of the first operations, -1 for none of them."""
+    if not upto:
+        return -1
+    op = items[upto - 1][0]
+    return trace.offsets[op] + trace.lengths[op]
+
+
+def _do(trace: Trace, descriptor: int, items: list[Item], reach: int) -> bool:
+    """Do operations in order, neighbours in one call; return whether any began before the last one's end.
+
+    `reach`: the end of what was done before them.
+    """
+    overlap = False
+    offsets, lengths, kinds, write = trace.offsets, trace.lengths, trace.kinds, int(TraceKind.WRITE)
+    parts: list[memoryview] = []
+    start = end = -1
+    for op, mask in items:
+        offset = offsets[op]
+        if kinds[op] != write:
+            if parts:
+                write_all_at(descriptor, parts, start)
+            parts, end = [], -1
+            os.ftruncate(descriptor, offset)
+            overlap = True
+            continue
+        if offset < reach:
+            overlap = True
+        reach = offset + lengths[op]
+        data = trace.data(op)
+        for low, high in ((0, len(data)),) if mask is None else _ranges(mask, offset, len(data)):
+            if offset + low != end:
+                if parts:
+                    write_all_at(descriptor, parts, start)
+                parts, start = [], offset + low
+            parts.append(data[low:high])
+            end = offset + high
+    if parts:
+        write_all_at(descriptor, parts, start)
+    return overlap
+
+
+def _ranges(mask: int, offset: int, length: int) -> list[tuple[int, int]]:
+    """The ranges of a write that its sectors' mask stands for, neighbours joined."""
+    found: list[tuple[int, int]] = []
+    shift = offset % SECTOR
     sector = 0
     while mask:
-        if mask & 1:
-            start = max(offset, first + sector * SECTOR)
-            end = min(offset + len(data), first + (sector + 1) * SECTOR)
-            write_at(descriptor, data[start - offset : end - offset], start)
-        mask >>= 1
-        sector += 1
+        skip = (mask & -mask).bit_length() - 1
+        mask >>= skip
+        run = (~mask & (mask + 1)).bit_length() - 1
+        mask >>= run
+        first = sector + skip
+        sector = first + run
+        found.append((max(0, first * SECTOR - shift), min(length, sector * SECTOR - shift)))
+    return found

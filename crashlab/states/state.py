@@ -117,6 +117,8 @@ def resolve(trace: Trace, epoch: Epoch, state: CrashState) -> Kept:
             raise UsageError(f"crash state {state}: operation {state.op} of this trace is no write of more bytes")
         return Kept(data, entries, (state.op, state.torn_bytes))
     if not state.torn:
+        if not state.entries and not any(kinds[op] in ENTRY_KINDS for op in pending):
+            return Kept(_chosen(pending, state), ())
         keep, wanted = state.keep, state.entries
         data_ops: list[tuple[int, int | None]] = []
         entry_ops: list[int] = []
@@ -133,6 +135,14 @@ def resolve(trace: Trace, epoch: Epoch, state: CrashState) -> Kept:
             raise UsageError(f"crash state {state}: only {len(pending)} operations are pending at op={state.op}")
         return Kept(tuple(data_ops), tuple(entry_ops))
     return _resolve_torn(trace, pending, state)
+
+
+def _chosen(pending: list[int], state: CrashState) -> tuple[tuple[int, int | None], ...]:
+    """The operations of the bits in `keep`, where all pending are writes and truncates."""
+    if state.keep.bit_length() > len(pending):
+        raise UsageError(f"crash state {state}: only {len(pending)} operations are pending at op={state.op}")
+    bits = bin(state.keep)[:1:-1]
+    return tuple([(op, None) for op, bit in zip(pending, bits, strict=False) if bit == "1"])
 
 
 def _resolve_torn(trace: Trace, pending: list[int], state: CrashState) -> Kept:

@@ -81,6 +81,8 @@ class Trace:
         self._position = array("q")
         self._segments: Segments | None = None
         self._payloads: list[bytes] = []
+        self._last = -1
+        self._view = memoryview(b"")
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -89,8 +91,11 @@ class Trace:
         """Return the bytes of a WRITE; a view into the log, not a copy."""
         if self._segments is None:
             return memoryview(self._payloads[self._position[op]])
+        segment = self._segment[op]
+        if segment != self._last:
+            self._view, self._last = self._segments.view(segment), segment
         start = self._position[op]
-        return self._segments.view(self._segment[op])[start : start + self.lengths[op]]
+        return self._view[start : start + self.lengths[op]]
 
     def initial_bytes(self, inode: int) -> bytes:
         """Return what a file held before the recording; empty for one that was created in it."""

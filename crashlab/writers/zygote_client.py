@@ -41,6 +41,9 @@ class ZygoteLauncher:
         except OSError as error:
             self.close()
             raise LabError(f"the zygote did not answer within {START_S} s: {error}") from error
+        except BaseException:
+            self.close()  # a time limit of the caller's, or Ctrl-C: leave no process behind
+            raise
         if ready is None or ready.error:
             self.close()
             raise SubjectError(ready.error if ready else f"workload {workload!r}: importing it ended the process")

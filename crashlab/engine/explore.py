@@ -1,0 +1,254 @@
+"""Exploring a recorded run: every crash state by class, each class through the program's own restart path.
+
+Real SQLite recovers a member of each class (`crashlab.states.explore`); the program's restart path then runs
+on a copy of it, and the oracles judge what comes back twice: against the history at the earliest moment of
+the class's states (when least had begun) and at the latest (when most was acked).
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crashlab.engine.casedir import save_case
+from crashlab.engine.judge import EVIDENCE, clear_run
+from crashlab.engine.recover import restart_and_read
+from crashlab.log.format import Record
+from crashlab.log.history import build_history
+from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.model.case import Case
+from crashlab.model.contract import FaultClass
+from crashlab.model.finding import Finding, Identity, Verdict
+from crashlab.model.history import Ended, EndKind, History
+from crashlab.model.outcome import Outcome
+from crashlab.model.seed import rng_for
+from crashlab.oracles.all import judge_all
+from crashlab.oracles.view import Recovered, View
+from crashlab.states.coverage import Coverage
+from crashlab.states.explore import Seen, explore
+from crashlab.states.materialise import Materialiser
+from crashlab.states.models import Model, Policy
+from crashlab.states.recover import Logical, Probe
+from crashlab.states.state import CrashState
+from crashlab.states.trace import load_trace
+from crashlab.writers.context import RunContext
+from crashlab.writers.order import Order
+
+FAILURES_KEPT = 20
+KEPT_PER_IDENTITY = 2
+
+
+class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
+    """What is to be explored: a recording (its directory), the models, and where failing cases go.
+
+    `case` is the recorded one; its fault is replaced by the text of each failing state. `scratch` is a
+    directory that does not exist yet. `sample`: part of all states that is cross-checked.
+    """
+
+    case: Case
+    order: Order
+    recording: str
+    models: tuple[Model, ...]
+    scratch: str
+    keep: str = ""
+    environment: dict[str, str] = {}
+    sample: float = 0.02
+    classes: bool = True
+
+
+class Explored(msgspec.Struct, frozen=True):
+    """What an exploration showed. `judged`: classes and disks that the oracles saw; `failures`: of these.
+
+    `states_failed`: crash states in the failing classes. `lost_max`: most acked rows that a power loss took
+    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash.
+    """
+
+    coverage: tuple[Coverage, ...]
+    judged: int
+    failures: int
+    states_failed: int
+    identities: dict[str, int]
+    outcomes: tuple[Outcome, ...]
+    steps_acked: int
+    lost_steps_max: int = 0
+    lost_seconds_max: float = 0.0
+    settings: dict[str, str] = {}
+
+
+def explore_recording(workload: Any, task: ExploreOrder, stage: Callable[[str], None]) -> Explored:
+    """Explore one recording under each model.
+
+    Raises:
+        LabError: two members of one class differed, so the classes cannot be trusted here.
+        RecordError: the recording is damaged.
+    """
+    explorer = _Explorer(workload, task, stage)
+    for model in task.models:
+        explorer.run(model)
+    return explorer.result()
+
+
+class _Explorer:
+    def __init__(self, workload: Any, task: ExploreOrder, stage: Callable[[str], None]) -> None:
+        self._workload = workload
+        self._task = task
+        self._stage = stage
+        self._bases = log_bases(task.recording)
+        self._trace = load_trace(self._bases)
+        self._records = merge([list(_light(base)) for base in self._bases])
+        self._histories: dict[int, History] = {}
+        self._whole = build_history(task.case.case_id, self._records, Ended(EndKind.EXITED, 0))
+        self._coverage: list[Coverage] = []
+        self._outcomes: list[Outcome] = []
+        self._identities: dict[Identity, int] = {}
+        self._judged = self._failures = self._states_failed = 0
+        self._lost_steps = 0
+        self._lost_seconds = 0.0
+        self._numbers = 0
+
+    def run(self, model: Model) -> None:
+        kill = model.policy is Policy.KILL
+        fault_class = FaultClass.PROCESS_DEATH if kill else FaultClass.POWER_LOSS
+        probe = Probe(
+            Path(self._task.order.database).name,
+            tuple(
+                f"{table.query} ORDER BY {', '.join(map(str, range(1, len(table.key) + 1)))}"
+                for table in self._workload.tables
+            ),
+        )
+        explored = explore(
+            self._trace,
+            model,
+            rng_for(self._task.case.seed, "explore", model.policy),
+            probe=probe,
+            scratch=Path(self._task.scratch) / model.policy.value,
+            classes=self._task.classes,
+            sample=self._task.sample,
+            on_recovered=lambda state, logical, files: self._restart(state, logical, files, fault_class),
+        )
+        self._coverage.append(explored.coverage)
+        explored.require_sound()
+        self._stage("oracles")
+        for seen in explored.seen:
+            self._judge(seen, fault_class)
+
+    def _restart(self, state: CrashState, logical: Logical, files: Materialiser, fault_class: FaultClass) -> Recovered:
+        """Run the program's restart path on a copy of a state."""
+        directory = Path(self._task.scratch) / f"restart{self._numbers}"
+        self._numbers += 1
+        directory.mkdir(parents=True)
+        try:
+            files.export(state, directory)
+            order = msgspec.structs.replace(
+                self._task.order,
+                directory=str(directory),
+                database=str(directory / Path(self._task.order.database).name),
+                tap=None,
+                probe=False,
+            )
+            self._stage("restart")
+            context = RunContext(order, 0, sqlite3.connect)
+            return restart_and_read(self._workload, context, self._history(state.op), fault_class, b"", {})
+        finally:
+            clear_run(str(directory))
+
+    def _judge(self, seen: Seen, fault_class: FaultClass) -> None:
+        """Judge what a class recovered to at both ends of its moments."""
+        self._judged += 1
+        failed = False
+        for state in dict.fromkeys((seen.last_state, seen.first_state)):
+            history = self._history(state.op)
+            view = self._view(history, seen.value, fault_class)
+            findings = judge_all(view)
+            if findings:
+                failed = True
+                self._keep(state, history, findings)
+            elif fault_class is FaultClass.POWER_LOSS:
+                self._measure_loss(view, history, state)
+        if failed:
+            self._failures += 1
+            self._states_failed += seen.states
+
+    def _view(self, history: History, recovered: Recovered, fault_class: FaultClass) -> View:
+        return View(
+            self._task.case.subject,
+            fault_class,
+            self._workload.contract,
+            self._workload.tables,
+            history,
+            recovered,
+            self._whole.settings.get("synchronous", "FULL"),
+        )
+
+    def _measure_loss(self, view: View, history: History, state: CrashState) -> None:
+        """How many acked steps a legal power loss took, for the report."""
+        rows = view.recovered.rows
+        lost = [
+            step
+            for step in history.acked
+            if any(e.value is not None and e.key not in rows.get(e.table, {}) for e in step.effects)
+        ]
+        if len(lost) > self._lost_steps:
+            self._lost_steps = len(lost)
+            self._lost_seconds = max(0.0, (history.last_ns - lost[0].end_ns) / 1e9)
+
+    def _keep(self, state: CrashState, history: History, findings: tuple[Finding, ...]) -> None:
+        fresh = False
+        for finding in findings:
+            count = self._identities.get(finding.identity, 0)
+            self._identities[finding.identity] = count + 1
+            fresh = fresh or count < KEPT_PER_IDENTITY
+        if not fresh or len(self._outcomes) >= FAILURES_KEPT:
+            return
+        case = msgspec.structs.replace(self._task.case, fault=str(state))
+        outcome = Outcome(
+            f"state-{len(self._outcomes)}",
+            case,
+            Verdict.FAIL,
+            history.ended,
+            fired=f"computed: {state.kind} when {state.op} of {len(self._trace)} operations were done",
+            findings=findings,
+            acked=len(history.acked),
+        )
+        if self._task.keep:
+            evidence = Path(self._task.scratch) / f"evidence{self._numbers}" / EVIDENCE
+            self._numbers += 1
+            evidence.mkdir(parents=True)
+            with Materialiser(self._trace, evidence.parent / "states") as files:
+                files.export(state, evidence)
+            saved = save_case(
+                Path(self._task.keep), outcome, history, self._task.environment, evidence, self._task.recording
+            )
+            clear_run(str(evidence.parent))
+            outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
+        self._outcomes.append(outcome)
+
+    def _history(self, moment: int) -> History:
+        """The history at a moment; histories between the same two steps' records are one."""
+        history = self._histories.get(moment)
+        if history is None:
+            before = list(filter(self._trace.happened_before(moment), self._records))
+            ended = Ended(EndKind.SIGNALLED, 9)
+            history = self._histories[moment] = build_history(self._task.case.case_id, before, ended)
+        return history
+
+    def result(self) -> Explored:
+        return Explored(
+            tuple(self._coverage),
+            self._judged,
+            self._failures,
+            self._states_failed,
+            {str(identity): count for identity, count in self._identities.items()},
+            tuple(self._outcomes),
+            len(self._whole.acked),
+            self._lost_steps,
+            self._lost_seconds,
+            self._whole.settings,
+        )
+
+
+def _light(base: str) -> list[Record]:
+    """Read a log without the bytes of its writes: only what a history is built from."""
+    return [record for record in read_log(base) if record.kind < 32]
