@@ -59,6 +59,7 @@ def test_seeded_children_of_one_process_differ_from_each_other_and_repeat(tmp_pa
                 def child(target=target):
                     connection = sqlite3.connect(":memory:")
                     target.write_text(connection.execute("SELECT hex(randomblob(16))").fetchone()[0])
+                    connection.close()
 
                 if number == 0:
                     child()

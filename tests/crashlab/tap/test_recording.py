@@ -36,8 +36,9 @@ def test_a_record_that_is_missing_is_noticed(run, tap_tools):
 @pytest.mark.parametrize("mode", ["wal", "delete"])
 def test_three_threads(run, tap_tools, mode):
     def body(directory):
-        tap_tools.connect(directory / "a.db", mode).execute("CREATE TABLE t(v)")
-        open_ones = []
+        first = tap_tools.connect(directory / "a.db", mode)
+        first.execute("CREATE TABLE t(v)")
+        open_ones = [first]
 
         def lane():
             connection = tap_tools.connect(directory / "a.db", mode)
