@@ -1,7 +1,9 @@
 """The gate's answer as text for people: the table, the phase hits, the decision, the commands."""
 
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
+import textwrap
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
 from crashlab.decide.evidence import CONTROLS, ExposureSummary, GateReport, Row, RowResult
@@ -21,6 +23,26 @@ _NAME_CHARS_MAX = 52
 _SHOWN = {RowResult.NOT_JUDGED: "not judged here"}
 _HEAD = ("N", "failed", "95 % bound", "only in WAL, p95", "result")
 REASONS_SHOWN = 12
+
+
+class _Indented:
+    """A paragraph with a margin, without the spaces that rich pads its lines with."""
+
+    def __init__(self, text: str, margin: int, style: str = "") -> None:
+        self._text = text
+        self._margin = " " * margin
+        self._style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        for line in textwrap.wrap(
+            self._text,
+            max(20, options.max_width),
+            initial_indent=self._margin,
+            subsequent_indent=self._margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ):
+            yield Text(line, style=self._style, overflow="ignore", no_wrap=True)
 
 
 def gate_table(rows: tuple[Row, ...]) -> list[RenderableType]:
@@ -44,7 +66,7 @@ def gate_table(rows: tuple[Row, ...]) -> list[RenderableType]:
         lines.append(line)
         remark = one_line(_remark(row))
         if remark:
-            lines.append(Padding(Text(remark, style="dim"), (0, 0, 0, 4), expand=False))
+            lines.append(_Indented(remark, 4, "dim"))
     return lines
 
 
@@ -54,7 +76,7 @@ def render_gate(report: GateReport) -> RenderableType:
     where = [env.get("os", ""), f"Python {env.get('python', '')}", f"SQLite {env.get('sqlite', '')}"]
     where.append(env.get("file_system", ""))
     subject = one_line(report.subject)
-    hits = "  ".join(f"{phase} {count}" for phase, count in report.phase_hits.items())
+    hits = "  ".join(f"{one_line(phase)} {count}" for phase, count in report.phase_hits.items())
     lines: list[RenderableType] = [
         Text(f"crashlab gate · subject {subject} · seed {report.seed}", style="bold"),
         Text(one_line(" · ".join(where)), style="dim"),
@@ -64,17 +86,15 @@ def render_gate(report: GateReport) -> RenderableType:
         Text(f"kills inside each phase (the policy wants {report.phase_hits_min}): {hits}"),
         Text(
             f"{report.trials} trials, {report.kills} ended by SIGKILL, in {report.seconds:.0f} s; "
-            f"stopped because: {report.stop}"
+            f"stopped because: {one_line(report.stop)}"
         ),
         Text(),
         Text.assemble(
-            (f" {report.decision} ", f"reverse {_DECISIONS.get(report.decision, 'bold yellow')}"),
+            (f" {one_line(report.decision)} ", f"reverse {_DECISIONS.get(report.decision, 'bold yellow')}"),
             "  for process death (kill, terminal hang-up); a kill is not a power loss",
         ),
     ]
-    lines += [
-        Padding(Text(f"· {one_line(reason)}"), (0, 0, 0, 2), expand=False) for reason in report.reasons[:REASONS_SHOWN]
-    ]
+    lines += [_Indented(f"· {one_line(reason)}", 2) for reason in report.reasons[:REASONS_SHOWN]]
     if len(report.reasons) > REASONS_SHOWN:
         lines.append(Text(f"  · and {len(report.reasons) - REASONS_SHOWN} more"))
     if report.records:

@@ -144,10 +144,9 @@ def small_disk(tmp_path):
 
 
 def fill_the_disk(ballast):
-    with open(ballast, "wb", buffering=0) as file:
-        with contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
+    with open(ballast, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
     assert os.statvfs(ballast).f_bavail == 0
 
 
