@@ -35,10 +35,11 @@ def file_problem(path: Path) -> str | None:
     """Damage that must be seen before SQLite opens the file, or None.
 
     A WAL beside an empty or missing main file holds committed rows, but SQLite takes it for a
-    left-over and deletes it.
+    left-over and deletes it. One byte beside a journal is a first write that a kill tore: SQLite rolls it
+    back, and nothing was ever in the file.
     """
     main, wal = _size(path), _size(_wal(path))
-    if main == 1:
+    if main == 1 and not _size(_journal(path)):
         return "the file is one byte long, which SQLite takes for an empty database and overwrites"
     if not main and wal:
         state = "is empty" if main == 0 else "is missing"
@@ -117,6 +118,10 @@ def cannot_open(path: Path, error: sqlite3.Error) -> StoreError:
 
 def _wal(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
+
+
+def _journal(path: Path) -> Path:
+    return path.with_name(path.name + "-journal")
 
 
 def _size(path: Path) -> int | None:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+import traceback
 
 import msgspec
 
@@ -63,6 +64,8 @@ def main() -> int:
                 send_frame(out, JudgeSays("done", explored=explore_recording(workload, task, stage)))
             except (CrashlabError, OSError) as error:
                 send_frame(out, JudgeSays("done", error=str(error)))
+            except Exception:
+                send_frame(out, JudgeSays("done", error=f"a defect of crashlab: {traceback.format_exc(limit=-4)}"))
             clear_run(task.scratch)
             continue
         outcome = judge_trial(workload, task, stage)

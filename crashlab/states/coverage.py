@@ -28,8 +28,8 @@ class Mismatch(msgspec.Struct, frozen=True):
 class Coverage(msgspec.Struct, frozen=True):
     """What was covered, of what exists.
 
-    `exist`: crash states that exist under the model, exact; `exist_direct`: those of them that are outside
-    the classes. `generated` ones may repeat where they were sampled, `distinct` is without repeats.
+    `exist`: crash states that exist under the model, exact, in decimal digits (the number may have
+    thousands, more than a message can hold as one); `exist_direct`: those of them that are outside the classes. `generated` ones may repeat where they were sampled, `distinct` is without repeats.
     `classes`: classes they fell into; `disks`: different disks among those outside the classes. `recoveries`:
     by real SQLite, in all. `cross_checked`: recoveries of a second and further members of a class;
     `second_members`: classes of which more than one member was recovered; `lone`: classes that had only one.
@@ -37,8 +37,8 @@ class Coverage(msgspec.Struct, frozen=True):
     """
 
     policy: str
-    exist: int
-    exist_direct: int
+    exist: str
+    exist_direct: str
     moments: int
     moments_sampled: int
     generated: int
@@ -55,7 +55,7 @@ class Coverage(msgspec.Struct, frozen=True):
     stop: StopReason
 
     def __str__(self) -> str:
-        exist = f"{self.exist:,}" if self.exist < 10**15 else f"about 10^{len(str(self.exist)) - 1}"
+        exist = f"{int(self.exist):,}" if len(self.exist) <= 15 else f"about 10^{len(self.exist) - 1}"
         return (
             f"{self.policy}: {exist} states exist, {self.generated:,} looked at, {self.distinct:,} distinct, "
             f"{self.classes:,} classes and {self.disks:,} disks outside them, {self.recoveries:,} real recoveries, "

@@ -82,6 +82,7 @@ def explore(
     probe: Probe,
     scratch: Path,
     classes: bool = True,
+    cross_check: bool = True,
     sample: float = 0.02,
     on_recovered: OnRecovered | None = None,
     stop: Callable[[], bool] | None = None,
@@ -90,12 +91,12 @@ def explore(
 
     `scratch`: a directory that does not exist yet, in memory where possible; it is removed at the end.
     `classes=False` takes the direct way for everything. `sample`: part of all states that is cross-checked
-    besides one more of every class. `on_recovered(state, logical, materialiser)` is called for each
+    besides one more of every class; `cross_check=False` leaves all that out, to see what it costs. `on_recovered(state, logical, materialiser)` is called for each
     representative, with its files shown; it must not change them (`materialiser.export` gives a copy).
     `stop()` is asked between batches. The same trace, model and generator state give the same exploration.
     """
     with Materialiser(trace, scratch) as materialiser:
-        explorer = _Explorer(trace, model, probe, materialiser, sample, on_recovered)
+        explorer = _Explorer(trace, model, probe, materialiser, sample if cross_check else -1.0, on_recovered)
         return explorer.run(rng, classes=classes, stop=stop)
 
 
@@ -116,6 +117,7 @@ class _Explorer:
         self.materialiser = materialiser
         self.classifier = Classifier(trace, probe.database)
         self.on_recovered = on_recovered
+        self._cross_check = sample >= 0
         self._threshold = np.uint64(min(1.0, max(0.0, sample)) * float(2**64 - 2**11))
         self._by_class: dict[int, Seen] = {}
         self._by_disk: dict[bytes, Seen] = {}
@@ -153,8 +155,8 @@ class _Explorer:
         by_class = list(self._by_class.values())
         coverage = Coverage(
             policy=self.model.policy.value,
-            exist=plan.exist,
-            exist_direct=plan.exist_direct,
+            exist=_digits(plan.exist),
+            exist_direct=_digits(plan.exist_direct),
             moments=plan.moments,
             moments_sampled=plan.moments_sampled,
             generated=self.generated,
@@ -211,7 +213,7 @@ class _Explorer:
             if highs[place] > seen.last:
                 seen.last_state = batch.state(other, self.kill)
                 seen.last = seen.last_state.op
-            if seen.checked == 1 and other not in done:
+            if self._cross_check and seen.checked == 1 and other not in done:
                 done.add(other)
                 self._check_member(seen, batch.state(other, self.kill))
         sampled = np.flatnonzero(_mix(hashes[chosen]) < self._threshold)
@@ -263,7 +265,7 @@ class _Explorer:
     def _recover(self, state: CrashState) -> Logical:
         directory = self.materialiser.show(state)
         self.recoveries += 1
-        if not can_read_only(directory, self.probe.database):
+        if not can_read_only(self.materialiser.sizes(), self.probe.database):
             logical = recover(directory, self.probe, read_only=False)
             self.materialiser.clear()
             return logical
@@ -275,6 +277,13 @@ class _Explorer:
             if written.digest != logical.digest:
                 self._mismatch(state, "the same state, recovered read-only", written, logical)
         return logical
+
+
+def _digits(number: int) -> str:
+    """Decimal digits of a number of any size; beyond Python's limit for them only the power of ten is exact."""
+    if number.bit_length() < 14_000:  # 4300 digits, `sys.get_int_max_str_digits`
+        return str(number)
+    return "1" + "0" * int((number.bit_length() - 1) * 0.30102999566398120)
 
 
 def _mix(hashes: Bits) -> Bits:
