@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Callable
+from types import CodeType, TracebackType
 from typing import Any
 
 from crashlab.sqlite.tap.layout import (
@@ -36,6 +37,7 @@ _KEEP_GIL = frozenset(
 # A thread can be on its way into a callback at any moment, also after the tap was removed and the last file
 # closed, and there is no way to see it; so what was once reachable from C is kept for the process's life.
 _kept: list[object] = []
+_codes: set[CodeType] = set()
 
 
 def real_function(operation: Operation, pointer: int) -> Callable[..., Any]:
@@ -50,7 +52,13 @@ def callback_address(operation: Operation, function: Callable[..., Any]) -> int:
     signature = (METHODS.get(operation) or VFS_METHODS[operation])[1]
     callback = ctypes.CFUNCTYPE(*signature)(function)
     _kept.append(callback)
+    _codes.add(function.__code__)
     return address_of(callback)
+
+
+def came_from_callback(trace: TracebackType | None) -> bool:
+    """Whether an exception left one of the callbacks (at its edge, where no `try` can hold it)."""
+    return trace is not None and trace.tb_frame.f_code in _codes
 
 
 class Tables:

@@ -8,6 +8,7 @@ not seen: install the tap before the program connects.
 import ctypes
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from types import ModuleType, TracebackType
@@ -19,7 +20,7 @@ from crashlab.sqlite.tap.call import Call, OpenFile
 from crashlab.sqlite.tap.layout import VFS_METHODS, Slot, Vfs
 from crashlab.sqlite.tap.library import find_bindings
 from crashlab.sqlite.tap.listener import Listener, chain
-from crashlab.sqlite.tap.methods import PatchedVfs, Tables, real_function
+from crashlab.sqlite.tap.methods import PatchedVfs, Tables, came_from_callback, real_function
 from crashlab.sqlite.tap.operation import IO_ERROR_CODES, IOERR, NEVER_FAIL, VFS_OPERATIONS, Operation
 from crashlab.sqlite.tap.recorder import Recorder
 
@@ -90,13 +91,18 @@ class Tap:
             if _installed:
                 raise UsageError("a tap is installed in this process already; give its listeners to one Tap")
             _installed.append(self)
-        if self.recorder is not None:
-            self.recorder.attached(self)
-        tables = Tables(self._replacement)
-        for address in self.bindings.file_vfses():
-            self._patch(address, tables)
-        for listener in self.listeners:
-            listener.attached(self)
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._struck
+        try:
+            if self.recorder is not None:
+                self.recorder.attached(self)
+            tables = Tables(self._replacement)
+            for address in self.bindings.file_vfses():
+                self._patch(address, tables)
+            for listener in self.listeners:
+                listener.attached(self)
+        except BaseException:
+            self.uninstall()
+            raise
 
     def uninstall(self) -> None:
         """Put everything back as it was; open connections go on without the tap.
@@ -115,6 +121,8 @@ class Tap:
             self.files.clear()
         for listener in self.listeners:
             listener.detached(self)
+        if sys.unraisablehook == self._struck:
+            sys.unraisablehook = self._unraisable
         if taken:
             self.errors.append(LabError(f"somebody else replaced {', '.join(sorted(set(taken)))} of the VFS too"))
         if self.errors:
@@ -266,6 +274,18 @@ class Tap:
 
         return function
 
+    def _struck(self, lost: "sys.UnraisableHookArgs") -> None:
+        """A signal handler raised at the first instruction of a callback, before its `try`.
+
+        ctypes then answers SQLite with whatever it likes, and the call was not made: the run is worth nothing.
+        """
+        if not came_from_callback(lost.exc_traceback):
+            self._unraisable(lost)
+            return
+        if len(self.errors) < ERRORS_MAX:
+            self.errors.append(LabError(f"{lost.exc_type.__name__} struck at the edge of a call, which was lost"))
+        _raise_soon(lost.exc_type)
+
     def failed(
         self, error: BaseException, operation: Operation, again: Callable[..., int], arguments: Iterable[Any]
     ) -> int:
@@ -276,13 +296,17 @@ class Tap:
         before the return to C.) Should that moment be inside the next call, it comes here once more.
         """
         if not isinstance(error, Exception):
-            redelivery = threading.Timer(REDELIVERY_S, _raise_in, (threading.get_ident(), type(error)))
-            redelivery.daemon = True
-            redelivery.start()
+            _raise_soon(type(error))
             return again(*arguments)
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(error)
         return 0 if operation in NEVER_FAIL else IO_ERROR_CODES.get(operation, IOERR)
+
+
+def _raise_soon(error: type[BaseException]) -> None:
+    timer = threading.Timer(REDELIVERY_S, _raise_in, (threading.get_ident(), error))
+    timer.daemon = True
+    timer.start()
 
 
 def _raise_in(thread: int, error: type[BaseException]) -> None:
