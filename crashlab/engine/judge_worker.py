@@ -10,6 +10,7 @@ import msgspec
 
 from crashlab.engine.explore import Explored, ExploreOrder, explore_recording
 from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
+from crashlab.engine.owner import die_with_owner
 from crashlab.errors import CrashlabError
 from crashlab.model.case import Param
 from crashlab.model.contract import Contract
@@ -41,6 +42,7 @@ class JudgeSays(msgspec.Struct):
 def main() -> int:
     """Judge until standard input ends."""
     out = os.fdopen(os.dup(1), "wb")
+    die_with_owner()
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)  # what the program prints at its restart is not ours
     logging.lastResort = None

@@ -27,6 +27,7 @@ class ZygoteLauncher:
                 [sys.executable, "-m", "crashlab.writers.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # what the workload prints at its import is not in our report
                 start_new_session=True,  # a Ctrl-C at the terminal reaches the owner alone
             )
         except OSError as error:

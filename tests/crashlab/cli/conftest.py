@@ -19,6 +19,8 @@ SUBJECTS = {
     "refuses": "RefusesToOpen",
     "hangs": "Hangs",
     "slow": "Slow",
+    "noisy": "Noisy",
+    "stuck": "HangsAtRestart",
     "nothing": "NoWorkload",
     "typo": "Godo",
 }

@@ -80,6 +80,22 @@ class Hangs(Good):
             time.sleep(3600)
 
 
+class HangsAtRestart(Good):
+    def restart(self, ctx):
+        (ctx.directory.parent / "restarting").touch()
+        time.sleep(3600)
+
+
+class Noisy(Good):
+    """Prints whenever it can; see also the end of this module."""
+
+    def open(self, ctx):
+        print("noise when it opens", flush=True)
+        return super().open(ctx)
+
+    restart = open
+
+
 class Slow(Good):
     """Long enough to be interrupted in the middle."""
 
@@ -92,3 +108,6 @@ class Slow(Good):
 
 class NoWorkload:
     """Has nothing of what a workload needs."""
+
+
+print("noise at import", flush=True)

@@ -103,6 +103,21 @@ def test_a_lab_that_is_killed_itself(project, space):
     assert list(space.iterdir()) == []
 
 
+@linux
+def test_a_judge_in_a_restart_that_hangs_dies_with_its_lab(project, space):
+    process = project.popen("run", "--subject", "stuck", "--workspace", space)
+    deadline = time.monotonic() + 60
+    while not list(space.glob("*/restarting")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.communicate(timeout=30)
+    _gone, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
 @posix
 def test_a_reader_that_goes_away(project):
     """`crashlab run --format ndjson | head -1`: no complaint, and no exit code that would mean something."""

@@ -106,6 +106,14 @@ def test_run_passes_and_says_what_that_is_worth(crashlab, project):
     assert "0/8, 95 % upper bound 32 % of the judged trials failed (all cases run)" in answer.err
 
 
+def test_what_the_program_prints_is_not_in_the_report(project):
+    process = project.popen("run", "--subject", "noisy", "--trials", "2", "--format", "json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out)["judged"] == 2
+    assert "noise" not in err
+
+
 def test_run_with_parameters(crashlab, project):
     answer = crashlab("run", "--trials", 2, "--fault", "none", "--param", "steps=3", "--format", "ndjson")
     assert answer.code == 0, answer
