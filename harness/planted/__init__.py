@@ -15,6 +15,7 @@ from harness.planted import (
     pins_itself,
     recreates_damaged,
     stall_unreported,
+    swallows_io_error,
     truncate_periodic,
     version_at_close,
 )
@@ -34,6 +35,7 @@ PLANTED: tuple[Planted, ...] = tuple(
         close_leaks,
         recreates_damaged,
         version_at_close,
+        swallows_io_error,
         backup_by_file_copy,
     )
 )

@@ -10,11 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from crashlab.model.contract import FaultClass
 from crashlab.model.history import History, PhaseRecord, StepRecord, StepState
 from crashlab.model.phase import MARK_CHECKPOINT, MARK_CLOSE, MARK_CONNECTION_CLOSE
 from crashlab.model.step import Row
 from crashlab.model.workload import Check
 from harness.workloads.activity import TABLES
+from harness.workloads.io_errors import io_error_surfaces
 from harness.workloads.watch import OVERDUE, STUCK, complaints, loop_is_gone, made_to_fail, rounds, said
 from store.checkpoint import PASSIVE, TRUNCATE
 from store.schema import APPLICATION_ID
@@ -201,8 +203,15 @@ def _last_words(history: History) -> str:
     return next((record.text for record in reversed(list(said(history)))), "nothing was logged")
 
 
+# The disk may make a checkpoint fail; then the WAL stays, and what stays is not lost.
+_NOT_WITH_BAD_DISKS = {no_failed_round, close_truncates, cadence, exposure_bounded}
+
 CHECKS = tuple(
-    Check(check.__name__.replace("_", "-"), check)
+    Check(
+        check.__name__.replace("_", "-"),
+        check,
+        (FaultClass.IO_ERROR,) if check in _NOT_WITH_BAD_DISKS else (),
+    )
     for check in (
         cadence,
         exposure_bounded,
@@ -214,6 +223,7 @@ CHECKS = tuple(
         close_reports,
         close_releases,
         schema_version,
+        io_error_surfaces,
         backup_complete,
     )
 )
