@@ -4,6 +4,7 @@ import mmap
 import os
 import threading
 from time import monotonic_ns
+from typing import TypeAlias
 
 import msgspec
 
@@ -26,6 +27,26 @@ _encode = msgspec.msgpack.Encoder().encode
 _get_ident = threading.get_ident
 
 
+class _Segment:
+    """One mapped segment file."""
+
+    __slots__ = ("map", "size", "words")
+
+    def __init__(self, base: str, number: int, size: int) -> None:
+        self.size = size
+        descriptor = os.open(segment_name(base, number), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.ftruncate(descriptor, size)
+            self.map = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        self.words = memoryview(self.map).cast("Q")
+
+
+_Place: TypeAlias = "tuple[int, int, _Segment | None]"
+_Record: TypeAlias = "tuple[_Place, int, int, int, bytes, _Place]"
+
+
 class LogWriter:
     """The log of one process. Every method is safe to call from any thread.
 
@@ -44,50 +65,66 @@ class LogWriter:
         self._segment_bytes = segment_bytes
         self._segments_max = min(SEGMENTS_MAX, max(1, bytes_max // segment_bytes))
         self._lock = threading.RLock()
-        # Next sequence number and position, moved in one store: a signal handler that raises can come between
-        # any two others, and a record must then be there wholly or not at all.
-        self._next = (0, HEADER_SIZE)
+        # Next sequence number, next position and the segment, moved in one store: a signal handler that raises
+        # can come between any two others, and a record must then be there wholly or not at all.
+        self._at: _Place = (0, 0, None)
+        # The record being put. A finaliser or a signal handler can append in the middle of an append of its own
+        # thread (a connection that the collector closes is recorded by the tap): it finishes this one first.
+        self._pending: _Record | None = None
         self._number = -1
         self._pid = os.getpid()
-        self._open_segment(0)
+        self._open_segment(0, self._at)
 
-    def _open_segment(self, payload: int) -> None:
+    def _open_segment(self, payload: int, at: "_Place") -> None:
+        """Go on in a new segment, unless somebody has moved on from `at` meanwhile (its file stays empty)."""
         self._number += 1
-        if self._number >= self._segments_max:
+        number = self._number
+        if number >= self._segments_max:
             raise LimitError(
-                f"log {self.base}: {self._number} segments of {self._segment_bytes} bytes are full; "
+                f"log {self.base}: {number} segments of {self._segment_bytes} bytes are full; "
                 "give the run fewer steps or raise the log's cap"
             )
-        size = max(self._segment_bytes, HEADER_SIZE + RECORD.size + payload + 8)
-        descriptor = os.open(segment_name(self.base, self._number), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.ftruncate(descriptor, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
-        HEADER.pack_into(self._map, 0, MAGIC, VERSION, self.process, self._pid, self._number)
-        self._words = memoryview(self._map).cast("Q")
-        self._size = size
-        self._next = (self._next[0], HEADER_SIZE)
-        self._words[USED_SLOT] = HEADER_SIZE
+        segment = _Segment(self.base, number, max(self._segment_bytes, HEADER_SIZE + RECORD.size + payload + 8))
+        HEADER.pack_into(segment.map, 0, MAGIC, VERSION, self.process, self._pid, number)
+        segment.words[USED_SLOT] = HEADER_SIZE
+        after = (at[0], HEADER_SIZE, segment)
+        if self._at is at:
+            self._at = after
 
     def append(self, kind: int, payload: bytes) -> int:
         """Append one record and return its sequence number in this process."""
-        size = RECORD.size + len(payload)
-        room = (size + 7) & ~7
+        room = (RECORD.size + len(payload) + 7) & ~7
         if os.getpid() != self._pid:
             self._continue_in_child()
         with self._lock:
-            seq, position = self._next
-            if position + room > self._size:
-                self._open_segment(len(payload))
-                position = HEADER_SIZE
-            end = position + size
-            RECORD.pack_into(self._map, position, size, kind, 0, seq, monotonic_ns(), _get_ident())
-            self._map[position + RECORD.size : end] = payload
-            self._next = (seq + 1, position + room)
-            self._words[USED_SLOT] = position + room
+            if self._pending is not None:
+                self._put(self._pending)
+            while True:
+                at = self._at
+                seq, position, segment = at
+                if segment is None or position + room > segment.size:
+                    self._open_segment(len(payload), at)
+                    continue
+                record = (at, kind, monotonic_ns(), _get_ident(), payload, (seq + 1, position + room, segment))
+                # No call and no allocation from this test to the store: nobody can come between.
+                if self._at is at:
+                    self._pending = record
+                    break
+            self._put(record)
             return seq
+
+    def _put(self, record: "_Record") -> None:
+        """Write a record at its place and publish it; doing it twice does no harm."""
+        at, kind, ns, thread, payload, after = record
+        seq, position, segment = at
+        end = position + RECORD.size + len(payload)
+        RECORD.pack_into(segment.map, position, end - position, kind, 0, seq, ns, thread)  # type: ignore[union-attr]
+        segment.map[position + RECORD.size : end] = payload  # type: ignore[union-attr]
+        if self._at is at:
+            self._at = after
+        self._at[2].words[USED_SLOT] = self._at[1]  # type: ignore[union-attr]
+        if self._pending is record:
+            self._pending = None
 
     def _continue_in_child(self) -> None:
         """After a fork the child writes a log of its own: two writers in one map would tear each other.
@@ -98,8 +135,9 @@ class LogWriter:
         self.process = self._pid = os.getpid()
         self.base = f"{self.base}-fork{self._pid}"
         self._number = -1
-        self._next = (0, HEADER_SIZE)
-        self._open_segment(0)
+        self._at = (0, 0, None)
+        self._pending = None
+        self._open_segment(0, self._at)
 
     def begin(self, lane: str, seq: int, effects: tuple[Effect, ...]) -> None:
         """Record that a step begins, with the effects that it may have."""
@@ -136,5 +174,7 @@ class LogWriter:
     def close(self) -> None:
         """Release the map; the file stays."""
         with self._lock:
-            self._words.release()
-            self._map.close()
+            segment = self._at[2]
+            if segment is not None:
+                segment.words.release()
+                segment.map.close()
