@@ -14,8 +14,17 @@ import psutil
 from crashlab.errors import LimitError, UsageError
 
 PREFIX = "crashlab-"
+LOCK = "owner.lock"
+"""Locked for as long as the owner lives: a process number means nothing in another container's namespace."""
+
 FREE_BYTES_MIN = 64 << 20
 _TMPFS = "/dev/shm"
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: there process numbers alone tell, and they are the machine's
+    fcntl = None  # type: ignore[assignment]
 
 
 class Workspace:
@@ -37,8 +46,11 @@ class Workspace:
             ) from None
         self._pid = os.getpid()
         self._numbers = itertools.count()
+        self._lock = -1
         try:
             self.check_room()
+            self._lock = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            _lock(self._lock)
         except BaseException:
             self.close()
             raise
@@ -63,6 +75,9 @@ class Workspace:
 
     def close(self) -> None:
         """Remove the directory and all in it."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
         if os.getpid() == self._pid:
             shutil.rmtree(self.root, ignore_errors=True)
 
@@ -87,7 +102,24 @@ def _sweep(base: str) -> None:
     """Remove what a lab that was itself killed has left: directories whose owner no longer lives."""
     for entry in Path(base).glob(f"{PREFIX}*-*"):
         owner = entry.name[len(PREFIX) :].partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and not _owned(entry):
             with contextlib.suppress(OSError):
                 if entry.stat().st_uid == os.getuid() if hasattr(os, "getuid") else True:
                     shutil.rmtree(entry, ignore_errors=True)
+
+
+def _lock(descriptor: int) -> None:
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _owned(directory: Path) -> bool:
+    """True if somebody whose process number we cannot see holds the directory."""
+    try:
+        with open(directory / LOCK, "rb") as file:
+            _lock(file.fileno())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

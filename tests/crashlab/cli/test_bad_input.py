@@ -232,24 +232,23 @@ def test_directories_where_nothing_can_be_made(refused):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("small_app", "expected the form 'module:attr'"),
+        ("numbers_app", "expected the form 'module:attr'"),
         ("broken_app:bench", "does not import: ModuleNotFoundError"),
-        ("crooked:bench", "does not import: SyntaxError"),
-        ("small_app:APP", "does not import: AttributeError"),
-        ("small_app:EXTRA", "is not callable"),
+        ("crooked_app:bench", "does not import: SyntaxError"),
+        ("numbers_app:two", "does not import: AttributeError"),
+        ("numbers_app:three", "is not callable"),
     ],
 )
 def test_a_registered_bench_that_cannot_run(refused, project, target, said, monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    (project.directory / "crooked.py").write_text("def bench(:\n")
-    with open(project.directory / "small_app.py", "a") as file:
-        file.write("EXTRA = 3\n")
+    (project.directory / "crooked_app.py").write_text("def bench(:\n")
+    (project.directory / "numbers_app.py").write_text("three = 3\n")
     with open(project.config, "a") as file:
         file.write(f'[bench]\nmine = "{target}"\n')
     try:
         assert said in refused("bench", "mine")
     finally:
-        sys.modules.pop("small_app", None)
+        sys.modules.pop("numbers_app", None)
 
 
 # --- --db

@@ -104,6 +104,16 @@ def test_a_lab_that_is_killed_itself(project, space):
 
 
 @linux
+def test_a_lab_in_another_container_is_left_alone(space):
+    """Its process number says nothing here: what counts is that somebody holds its lock."""
+    with workspace_module.Workspace(str(space)) as theirs:
+        unseen = theirs.root.rename(space / f"{workspace_module.PREFIX}{2**22 - 1}-abc")
+        with workspace_module.Workspace(str(space)):
+            assert unseen.exists()
+        unseen.rename(theirs.root)
+
+
+@linux
 def test_a_judge_in_a_restart_that_hangs_dies_with_its_lab(project, space):
     process = project.popen("run", "--subject", "stuck", "--workspace", space)
     deadline = time.monotonic() + 60

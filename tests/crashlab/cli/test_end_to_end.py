@@ -134,6 +134,7 @@ def test_doctor(crashlab):
     assert "trials run on " in answer.out
 
 
+@pytest.mark.slow
 def test_bench_kills(crashlab, project):
     answer = crashlab("bench", "kills", "--rounds", 1, "--format", "json=figures.json", "--format", "text")
     assert answer.code == 0, answer
