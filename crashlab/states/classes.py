@@ -31,6 +31,7 @@ __all__ = ["DIRECT", "ClassKey", "Classifier"]
 DIRECT = -1
 """The class number of a state that no class covers."""
 
+UNSYNCED = "frames were written before their WAL header was synced: synchronous=OFF"
 _FAR = 1 << 40
 _DATABASE_ROLES = frozenset({Role.MAIN, Role.WAL, Role.JOURNAL, Role.SUPER_JOURNAL})
 
@@ -101,9 +102,9 @@ class Classifier:
         constant = self._constant_reason(epoch)
         found: list[str] = []
         sticky = constant
+        off = _FAR if self.generations.unsynced is None else self.generations.unsynced + 1
         done = 0
         pending_generation = -1
-        header_pending = False
         for place, count in enumerate(epoch.counts):
             moment = epoch.first + place
             while done < count and not sticky:
@@ -119,10 +120,7 @@ class Classifier:
                     elif number < 0:
                         sticky = "a write to the WAL belongs to no generation"
                     elif pending_generation not in (-1, number):
-                        sticky = "an earlier generation of the WAL is not synced (synchronous=OFF does that)"
-                    elif header_pending:
-                        sticky = "frames were written before their WAL header was synced (synchronous=OFF does that)"
-                    header_pending = header_pending or self.generations.frame[op] < 0
+                        sticky = "an earlier generation of the WAL is not synced"
                     pending_generation = number
                 elif inode == self._main:
                     if op in self._format_changes:
@@ -132,7 +130,7 @@ class Classifier:
                 elif files[inode].role in _DATABASE_ROLES:
                     sticky = "another file of SQLite is not synced"
                 done += 1
-            found.append(sticky or self._moment_reason(moment))
+            found.append(UNSYNCED if off <= moment else sticky or self._moment_reason(moment))
         return found
 
     def _constant_reason(self, epoch: Epoch) -> str:

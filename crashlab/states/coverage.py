@@ -28,12 +28,13 @@ class Mismatch(msgspec.Struct, frozen=True):
 class Coverage(msgspec.Struct, frozen=True):
     """What was covered, of what exists.
 
-    `exist`: crash states that exist under the model, exact, in decimal digits (the number may have
-    thousands, more than a message can hold as one); `exist_direct`: those of them that are outside the classes. `generated` ones may repeat where they were sampled, `distinct` is without repeats.
-    `classes`: classes they fell into; `disks`: different disks among those outside the classes. `recoveries`:
-    by real SQLite, in all. `cross_checked`: recoveries of a second and further members of a class;
-    `second_members`: classes of which more than one member was recovered; `lone`: classes that had only one.
-    `compared`: recoveries without changing files that were repeated with. `outside`: reason → states.
+    `exist`: crash states that exist under the model, exact; `exist_direct`: those of them that are outside
+    the classes. `generated`: those looked at, which may repeat where they were sampled; `distinct`: without
+    repeats. `classes`: classes they fell into; `disks`: different disks among those outside the classes.
+    `recoveries`: by real SQLite, in all. `cross_checked`: recoveries of a second and further members of a
+    class; `second_members`: classes of which more than one member was recovered; `lone`: classes that had
+    only one. `compared`: recoveries without changing files that were repeated with. `outside`: reason →
+    states.
     """
 
     policy: str

@@ -91,8 +91,9 @@ def explore(
 
     `scratch`: a directory that does not exist yet, in memory where possible; it is removed at the end.
     `classes=False` takes the direct way for everything. `sample`: part of all states that is cross-checked
-    besides one more of every class; `cross_check=False` leaves all that out, to see what it costs. `on_recovered(state, logical, materialiser)` is called for each
-    representative, with its files shown; it must not change them (`materialiser.export` gives a copy).
+    besides one more of every class; `cross_check=False` leaves both out, to see what they cost.
+    `on_recovered(state, logical, materialiser)` is called for each representative after its recovery; for
+    its files as the crash left them ask `materialiser.export`.
     `stop()` is asked between batches. The same trace, model and generator state give the same exploration.
     """
     with Materialiser(trace, scratch) as materialiser:

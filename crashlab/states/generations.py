@@ -47,6 +47,7 @@ class Generation:
     first_frame: dict[int, int] = field(default_factory=dict)
     end: int = WAL_HEADER
     last_needed: int = -1
+    header_synced: bool = False
     broken: int | None = None
     reason: str = ""
 
@@ -76,6 +77,8 @@ class Generations:
         self.below = array("i", [BELOW_NOTHING]) * len(trace)
         self.format_changes: list[int] = []
         """Writes to a main file that change its page size or its journal mode."""
+        self.unsynced: int | None = None
+        """First frame written before its WAL header was synced: what only synchronous=OFF does."""
         self._headers: dict[int, tuple[list[int], list[int]]] = {}
         self._wals: dict[int, _Wal] = {}
         self._formats: dict[int, bytes] = {}
@@ -121,6 +124,8 @@ class Generations:
             if generation is not None:
                 generation.break_at(op, "the WAL was truncated")
             return
+        if trace.kinds[op] == TraceKind.SYNC and generation is not None:
+            generation.header_synced = True
         if trace.kinds[op] != TraceKind.WRITE:
             return
         offset, length = trace.offsets[op], trace.lengths[op]
@@ -129,6 +134,8 @@ class Generations:
         elif generation is None:
             pass
         elif generation.broken is None:
+            if not generation.header_synced and self.unsynced is None:
+                self.unsynced = op
             self._append(op, wal, generation)
         below = wal.lay(op, offset, length)
         if below is None:

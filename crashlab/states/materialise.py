@@ -87,12 +87,16 @@ class Materialiser:
             self._base.copy(inode, target)
             descriptor = os.open(target, os.O_RDWR | BINARY)
             try:
-                _do(self.trace, descriptor, per_inode.get(inode, []), 0)
+                _do(self.trace, descriptor, per_inode.get(inode, []))
                 if kept.torn and self.trace.inodes[kept.torn[0]] == inode:
                     op, size = kept.torn
                     write_at(descriptor, self.trace.data(op)[:size], self.trace.offsets[op])
             finally:
                 os.close(descriptor)
+
+    def sizes(self) -> dict[str, int]:
+        """Return the sizes of the shown state's files by name."""
+        return {path: os.fstat(shown.descriptor).st_size for path, shown in self._shown.items()}
 
     def clear(self) -> None:
         """Remove all that is in `work`, whoever put it there: call it after anything that changed the files."""
@@ -114,7 +118,7 @@ class Materialiser:
                 self.clear()
             settled = self._base.roll_to(moment)
             for shown in self._shown.values():
-                _do(self.trace, shown.descriptor, [(op, None) for op in settled.get(shown.inode, ())], 0)
+                _do(self.trace, shown.descriptor, [(op, None) for op in settled.get(shown.inode, ())])
                 shown.size = self._base.size(shown.inode)
         return self._base.epoch
 
@@ -131,6 +135,9 @@ class Materialiser:
 
     def _per_inode(self, kept: Kept) -> dict[int, list[Item]]:
         inodes = self.trace.inodes
+        only = self._base.only_inode()
+        if only >= 0:
+            return {only: list(kept.data)}
         found: dict[int, list[Item]] = {}
         for item in kept.data:
             inode = inodes[item[0]]
@@ -156,23 +163,16 @@ class _Shown:
         self._trace = trace
         self._items: list[Item] = []
         self._torn: tuple[int, int] | None = None
-        # Whether an operation may lie over an earlier one, or cut it off: then all are undone together.
-        self._overlap = False
 
     def change_to(self, items: list[Item]) -> None:
         """Undo and do until exactly these operations are done."""
-        now = self._items
-        if self._torn is None and now == items:
+        if self._torn is None and self._items == items:
             return
-        same = 0
-        if not self._overlap and self._torn is None:
-            for mine, wanted in zip(now, items, strict=False):
-                if mine != wanted:
-                    break
-                same += 1
-        if same < len(now) or self._torn:
-            self._undo(same)
-        self._overlap = _do(self._trace, self.descriptor, items[same:], _reach(self._trace, items, same))
+        if self._torn is None and self._base.disjoint(self.inode):
+            self._exchange(items)
+        else:
+            self._undo_all()
+            _do(self._trace, self.descriptor, items)
         self._items = items
 
     def tear(self, op: int, size: int) -> None:
@@ -180,32 +180,46 @@ class _Shown:
         write_at(self.descriptor, self._trace.data(op)[:size], self._trace.offsets[op])
         self._torn = (op, size)
 
-    def _undo(self, upto: int) -> None:
+    def _exchange(self, items: list[Item]) -> None:
+        """Undo and do only what differs; where no operation lies over another the order doesn't matter."""
         trace = self._trace
-        source = self._base.descriptor(self.inode)
-        undone = self._items[upto:] + ([(self._torn[0], None)] if self._torn else [])
-        start, end = -1, -1
-        for op, _ in undone:
-            low = trace.offsets[op]
-            high = self.size if trace.kinds[op] == TraceKind.TRUNCATE else low + trace.lengths[op]
-            if low == end:  # frames follow one another: restore them together
-                end = high
+        mine, wanted = dict(self._items), dict(items)
+        fresh = [(op, mask) for op, mask in items if mine.get(op, 0) != mask]
+        end = max(self.size, _end(trace, *items[-1]) if items else 0)
+        start = stop = 0
+        for op, mask in self._items:
+            # What will be written over wholly needs no undoing.
+            if wanted.get(op, 0) == mask or wanted.get(op, 0) is None:
                 continue
-            self._restore(source, start, end)
-            start, end = low, high
-        self._restore(source, start, end)
-        kept_end = self.size
-        for op, mask in self._items[:upto]:
-            kept_end = max(kept_end, _end(trace, op, mask))
-        os.ftruncate(self.descriptor, kept_end)
+            low = trace.offsets[op]
+            if low != stop:
+                self._restore(start, stop, end)
+                start = low
+            stop = low + trace.lengths[op]
+        self._restore(start, stop, end)
+        _do(trace, self.descriptor, fresh)
+        os.ftruncate(self.descriptor, end)
+
+    def _undo_all(self) -> None:
+        trace = self._trace
+        for op in [op for op, _ in self._items] + ([self._torn[0]] if self._torn else []):
+            low = trace.offsets[op]
+            cut = trace.kinds[op] == TraceKind.TRUNCATE
+            self._restore(low, self.size if cut else low + trace.lengths[op], self.size)
+        os.ftruncate(self.descriptor, self.size)
         self._torn = None
 
-    def _restore(self, source: int, start: int, end: int) -> None:
-        end = min(end, self.size)
-        while 0 <= start < end:
-            data = read_at(source, min(TRANSFER_BYTES, end - start), start)
+    def _restore(self, start: int, stop: int, end: int) -> None:
+        """Put back the durable bytes of a range: zeros behind their end, up to the file's new end."""
+        durable = min(stop, self.size)
+        source = self._base.descriptor(self.inode) if start < durable else -1
+        while start < durable:
+            data = read_at(source, min(TRANSFER_BYTES, durable - start), start)
             write_at(self.descriptor, data, start)
             start += len(data)
+        start = max(start, self.size)
+        if start < min(stop, end):
+            write_at(self.descriptor, bytes(min(stop, end) - start), start)
 
 
 class _Base:
@@ -216,11 +230,14 @@ class _Base:
         self._directory = directory
         self._directory.mkdir()
         self._descriptors: dict[int, int] = {}
+        self._disjoint: dict[int, bool] = {}
         self._start()
 
     def _start(self) -> None:
         self._epochs: Iterator[Epoch] = epochs(self._trace)
         self.epoch = next(self._epochs)
+        self._disjoint.clear()
+        self._only: int | None = None
 
     def close(self) -> None:
         for descriptor in self._descriptors.values():
@@ -239,11 +256,13 @@ class _Base:
             if epoch is None:
                 raise LabError(f"moment {moment} is beyond the trace's {len(self._trace)} operations")
             self.epoch = epoch
+            self._disjoint.clear()
+            self._only = None
             entries = False
             for op in epoch.settled:
                 if self._trace.kinds[op] in DATA_KINDS:
                     inode = self._trace.inodes[op]
-                    _do(self._trace, self.descriptor(inode), [(op, None)], 0)
+                    _do(self._trace, self.descriptor(inode), [(op, None)])
                     settled.setdefault(inode, []).append(op)
                 else:
                     entries = True
@@ -260,6 +279,30 @@ class _Base:
             initial = self._trace.initial_bytes(inode)
             if initial:
                 write_at(found, initial, 0)
+        return found
+
+    def only_inode(self) -> int:
+        """Return the one file that the epoch's pending writes are about, -1 for none or several."""
+        if self._only is None:
+            inodes = {self._trace.inodes[op] for op in self.epoch.pending if self._trace.kinds[op] in DATA_KINDS}
+            self._only = inodes.pop() if len(inodes) == 1 else -1
+        return self._only
+
+    def disjoint(self, inode: int) -> bool:
+        """Whether the epoch's pending writes to a file lie behind one another, and none cuts it off."""
+        found = self._disjoint.get(inode)
+        if found is None:
+            found = True
+            end = 0
+            trace = self._trace
+            for op in self.epoch.pending:
+                if trace.inodes[op] != inode or trace.kinds[op] not in DATA_KINDS:
+                    continue
+                if trace.kinds[op] == TraceKind.TRUNCATE or trace.offsets[op] < end:
+                    found = False
+                    break
+                end = trace.offsets[op] + trace.lengths[op]
+            self._disjoint[inode] = found
         return found
 
     def size(self, inode: int) -> int:
@@ -290,21 +333,9 @@ def _end(trace: Trace, op: int, mask: int | None) -> int:
     return min(end, (trace.offsets[op] // SECTOR + mask.bit_length()) * SECTOR)
 
 
-def _reach(trace: Trace, items: list[Item], upto: int) -> int:
-    """The end of the last of the first operations, -1 for none of them."""
-    if not upto:
-        return -1
-    op = items[upto - 1][0]
-    return trace.offsets[op] + trace.lengths[op]
-
-
-def _do(trace: Trace, descriptor: int, items: list[Item], reach: int) -> bool:
-    """Do operations in order, neighbours in one call; return whether any began before the last one's end.
-
-    `reach`: the end of what was done before them.
-    """
-    overlap = False
-    offsets, lengths, kinds, write = trace.offsets, trace.lengths, trace.kinds, int(TraceKind.WRITE)
+def _do(trace: Trace, descriptor: int, items: list[Item]) -> None:
+    """Do operations in order, neighbours in one call."""
+    offsets, kinds, write = trace.offsets, trace.kinds, int(TraceKind.WRITE)
     parts: list[memoryview] = []
     start = end = -1
     for op, mask in items:
@@ -314,13 +345,17 @@ def _do(trace: Trace, descriptor: int, items: list[Item], reach: int) -> bool:
                 write_all_at(descriptor, parts, start)
             parts, end = [], -1
             os.ftruncate(descriptor, offset)
-            overlap = True
             continue
-        if offset < reach:
-            overlap = True
-        reach = offset + lengths[op]
         data = trace.data(op)
-        for low, high in ((0, len(data)),) if mask is None else _ranges(mask, offset, len(data)):
+        if mask is None:
+            if offset != end:
+                if parts:
+                    write_all_at(descriptor, parts, start)
+                parts, start = [], offset
+            parts.append(data)
+            end = offset + len(data)
+            continue
+        for low, high in _ranges(mask, offset, len(data)):
             if offset + low != end:
                 if parts:
                     write_all_at(descriptor, parts, start)
@@ -329,7 +364,6 @@ def _do(trace: Trace, descriptor: int, items: list[Item], reach: int) -> bool:
             end = offset + high
     if parts:
         write_all_at(descriptor, parts, start)
-    return overlap
 
 
 def _ranges(mask: int, offset: int, length: int) -> list[tuple[int, int]]:

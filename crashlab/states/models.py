@@ -32,6 +32,9 @@ __all__ = ["Batch", "Model", "Plan", "Policy", "batches", "crash_states", "make_
 
 _CHUNK_WORDS = 1 << 17
 _EXHAUSTIVE_BITS_MAX = 24
+STRETCH = 48
+"""Pieces in a row that are lost one by one in a sampled state; the others go by whole operations."""
+
 _ALL_WORDS = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
@@ -265,14 +268,14 @@ def _power_losses(pieces: Pieces, model: Model, moments: Ints, shares: Ints, sou
                 fixed & below(np.array([pieces.at(moment)]), pieces.words)
             )
             yield _batch(pieces, np.full(len(numbers), moment), rows)
-    index = [(moment, place) for moment, place in sampled]
-    if not index:
+    if not sampled:
         return
     all_moments = np.repeat([moment for moment, _ in sampled], [share for _, share in sampled])
     places = np.concatenate([np.arange(share) for _, share in sampled])
+    all_shares = np.repeat([share for _, share in sampled], [share for _, share in sampled])
     for start in range(0, len(all_moments), chunk):
         part, place = all_moments[start : start + chunk], places[start : start + chunk]
-        rows = _sample(pieces, model, part, place, source) | fixed
+        rows = _sample(pieces, model, part, place, all_shares[start : start + chunk], source) | fixed
         exists = pieces.starts[np.array(pieces.epoch.counts)[part - pieces.epoch.first]]
         yield _batch(pieces, part, rows & below(exists, pieces.words))
 
@@ -307,25 +310,35 @@ def _prefix(ends: Ints, group: Group, many: Ints, pieces: Pieces) -> Bits:
     return below(cuts, pieces.words) & group.mask
 
 
-def _sample(pieces: Pieces, model: Model, moments: Ints, places: Ints, source: _Source) -> Bits:
+def _sample(pieces: Pieces, model: Model, moments: Ints, places: Ints, shares: Ints, source: _Source) -> Bits:
     """Draw one row a state. The first two of each moment are nothing kept and everything kept."""
-    counts = np.array(pieces.epoch.counts)[moments - pieces.epoch.first]
-    exists = pieces.starts[counts]
-    words, rows_total = pieces.words, len(moments)
-    torn = model.policy is Policy.TORN
-    rows = np.zeros((rows_total, words), dtype=np.uint64)
-    for group in pieces.groups():
+    ops = np.array(pieces.epoch.counts)[moments - pieces.epoch.first]
+    exists = pieces.starts[ops]
+    groups = pieces.groups()
+    quarter = places // 4
+    rows = np.zeros((len(moments), pieces.words), dtype=np.uint64)
+    for group in groups:
         ends = group.pieces if model.policy is Policy.PREFIX else group.starts
-        many = source.integers(np.searchsorted(ends, exists))
+        most = np.searchsorted(ends, exists)
+        many = source.integers(most)
+        if len(groups) == 1 and model.policy is not Policy.PREFIX:
+            # All prefixes in turn, where there is room for all.
+            many = np.where(shares // 4 > most, np.minimum(quarter, most), many)
         rows |= _prefix(ends, group, many, pieces)
     if model.policy is not Policy.PREFIX:
+        # 0: prefixes, 1: prefixes with a torn next write, 2: whole operations, 3: these with torn ones
         mode = places % 4
-        if torn:
-            choose = mode == 1
-            rows[choose] |= _torn_next(pieces, rows[choose], source)
-            by_op = _dense(int((mode == 2).sum()), len(pieces.starts), source)
-            rows[mode == 2] = _expand(pieces, by_op)
-            rows[mode == 3] = _dense(int((mode == 3).sum()), pieces.total, source)
+        mode[(mode == 0) & (quarter > ops)] = 3
+        mode[(mode == 2) & (quarter >= 1 << np.minimum(ops, 40))] = 3
+        if model.policy is Policy.TORN:
+            rows[mode == 1] |= _torn_next(pieces, rows[mode == 1], source)
+            whole = mode >= 2
+            rows[whole] = _expand(pieces, _dense(int(whole.sum()), len(pieces.starts), source))
+            chosen = np.flatnonzero(mode == 3)
+            at = source.integers(exists[chosen])
+            stretch = below(at, pieces.words) & ~below(at - STRETCH, pieces.words)
+            noise = source.words(len(chosen), pieces.words)
+            rows[chosen] = (rows[chosen] & ~stretch) | (noise & stretch)
         else:
             rows[mode >= 1] = _dense(int((mode >= 1).sum()), pieces.total, source)
     rows[places == 0] = 0

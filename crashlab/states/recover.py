@@ -1,16 +1,17 @@
 """Letting real SQLite recover a crash state, and what it then says the database holds.
 
-**Without changing the files**: `mode=ro` with the VFS `unix-excl`, which keeps the wal-index in memory. WAL
-recovery is the very same code (`walIndexRecover` in wal.c reads the WAL and builds the index; it never
-writes to main or WAL), so what a reader then sees is what it would see after a read-write open. That holds
-while there is nothing else to recover: no journal is there (a hot one must be rolled back, which writes), the
-WAL is there and has content (SQLite would create one), and the main file is not empty (SQLite deletes the WAL
-of an empty one). Otherwise, and where there is no such VFS, the files are opened for writing.
+**Without changing main and WAL**: with `mode=ro`. WAL recovery is the very same code as for a writer
+(`walIndexRecover` in wal.c reads the WAL and builds the wal-index; it never writes to either file), and the
+first connection always does it anew (`unixLockSharedMemory` in os_unix.c empties a `-shm` that nobody has
+open). What a reader sees is then what it would see after a read-write open; only the checkpoint at close is
+left out. That holds while there is nothing else to recover: no journal is there (a hot one must be rolled
+back, which writes), the WAL is there and has content (SQLite would create one), and the main file is not
+empty (SQLite deletes the WAL of an empty one). Otherwise the files are opened for writing.
 """
 
 import hashlib
-import os
 import sqlite3
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import msgspec
 
 from crashlab.sqlite.check import quick_check
 
-__all__ = ["Logical", "Probe", "can_read_only", "has_exclusive_vfs", "recover"]
+__all__ = ["Logical", "Probe", "can_read_only", "recover"]
 
 ROWS_MAX = 1_000_000
 
@@ -63,10 +64,10 @@ class Logical(msgspec.Struct, frozen=True, dict=True):
 def recover(directory: Path, probe: Probe, *, read_only: bool) -> Logical:
     """Open a materialised state with SQLite, which recovers it, and ask.
 
-    `read_only`: without changing any file; only where `can_read_only` says so. Never raises for what the
-    files hold.
+    `read_only`: without changing main or WAL (a `-shm` is left); only where `can_read_only` says so. Never
+    raises for what the files hold.
     """
-    mode = "?mode=ro&vfs=unix-excl" if read_only else "?mode=rwc"
+    mode = "?mode=ro" if read_only else "?mode=rwc"
     uri = "file:" + quote((directory / probe.database).as_posix()) + mode
     try:
         connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0.0)
@@ -90,29 +91,9 @@ def _rows(connection: sqlite3.Connection, query: str) -> tuple[tuple[Any, ...], 
         return f"{type(error).__name__}: {error}"
 
 
-def can_read_only(directory: Path, database: str) -> bool:
-    """Whether recovery without changing the files is the same as with; see the module."""
-    path = os.path.join(directory, database)
-    try:
-        return (
-            os.stat(path).st_size > 0
-            and os.stat(path + "-wal").st_size > 0
-            and not os.path.exists(path + "-journal")
-            and has_exclusive_vfs()
-        )
-    except FileNotFoundError:
-        return False
+def can_read_only(sizes: Mapping[str, int], database: str) -> bool:
+    """Whether recovery without changing the files is the same as with; see the module.
 
-
-_exclusive: list[bool] = []
-
-
-def has_exclusive_vfs() -> bool:
-    """Whether this SQLite has the VFS `unix-excl`: on Linux and macOS, not on Windows."""
-    if not _exclusive:
-        try:
-            sqlite3.connect("file:crashlab?mode=memory&vfs=unix-excl", uri=True).close()
-            _exclusive.append(True)
-        except sqlite3.Error:
-            _exclusive.append(False)
-    return _exclusive[0]
+    `sizes`: of all files by name.
+    """
+    return sizes.get(database, 0) > 0 and sizes.get(database + "-wal", 0) > 0 and database + "-journal" not in sizes
