@@ -22,7 +22,7 @@ from crashlab.cli.main import COMMANDS, EXIT_INTERRUPTED, EXIT_USAGE
 from crashlab.decide import config
 from crashlab.decide.policy import Decision
 from crashlab.engine.casedir import CASE_FILE
-from crashlab.faults.fault import PARSERS, parse_fault
+from crashlab.faults.fault import KINDS, parse_fault
 from crashlab.faults.hangup import HangUpFault
 from crashlab.faults.kill import PHASES
 from crashlab.model.event import EventKind
@@ -282,18 +282,19 @@ def test_configuration_page_s_example_is_valid(tmp_path: Path) -> None:
 def test_faults_page_has_every_kind_and_its_examples_are_canonical() -> None:
     page = reference("faults")
     overview = page.partition("\n## ")[0]
-    assert set(re.findall(r"^\| `([\w-]+)` \|", overview, re.MULTILINE)) == set(PARSERS)
+    assert set(re.findall(r"^\| `([\w-]+)` \|", overview, re.MULTILINE)) == set(KINDS)
     examples = [
         line
         for b in blocks(ROOT / "docs" / "reference" / "faults.md")
         if b.kind == "fault"
         for line in b.text.splitlines()
     ]
-    assert {line.partition("@")[0] for line in examples} == set(PARSERS)
+    assert {line.partition("@")[0] for line in examples} == set(KINDS)
     for line in examples:
         fault = parse_fault(line)
         assert parse_fault(str(fault)) == fault
-        row = re.search(rf"^\| `{line.partition('@')[0]}` \| (.+?) \|", overview, re.MULTILINE)
+        kind = line.partition("@")[0]
+        row = re.search(rf"^\| `{kind}` \| (.+?) \|", overview, re.MULTILINE)
         assert row is not None
         assert row[1] == fault.fault_class.value
     assert {phase for phase in PHASES if f"phase={phase}" in "\n".join(examples)} == set(PHASES)
