@@ -40,6 +40,27 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trials_min: int = 1000
 
 
+class TraceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gate.trace]`: the computed crash states. `enabled=false` leaves these rows out.
+
+    `synchronous` names the subject's parameter that sets `PRAGMA synchronous`; with it a power loss is judged
+    at FULL and at NORMAL, without it at the program's own. `params` are set in the recorded run, `io_params`
+    in the short run of the I/O sweep. `power_states` (for each setting), `kill_states`: crash states looked
+    at; `direct_max`: of those that no class covers. `seconds` bounds each row.
+    """
+
+    enabled: bool = True
+    synchronous: str = "synchronous"
+    params: dict[str, Param] = {}
+    io_params: dict[str, Param] = {}
+    steps_max: int = 100
+    io_steps: int = 12
+    power_states: int = 400_000
+    kill_states: int = 260_000
+    direct_max: int = 250
+    seconds: float = 60.0
+
+
 class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[gate]`. `grid` maps parameters to values; `weights` may weigh the values of a parameter;
     `rows_by` names the parameters whose values make the table's rows (default: all of the grid).
@@ -57,6 +78,7 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: dict[str, list[float]] = {}
     unreachable: dict[str, dict[str, Param]] = {}
     policy: Policy = Policy()
+    trace: TraceConfig = TraceConfig()
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -166,7 +188,12 @@ def _explain(message: str, values: dict[str, Any]) -> str:
     unknown = text.removeprefix("Object contains unknown field `")
     if unknown != text:
         unknown = unknown.removesuffix("`")
-        kinds: dict[str, type[msgspec.Struct]] = {"": Config, "gate": GateConfig, "gate.policy": Policy}
+        kinds: dict[str, type[msgspec.Struct]] = {
+            "": Config,
+            "gate": GateConfig,
+            "gate.policy": Policy,
+            "gate.trace": TraceConfig,
+        }
         return _unknown(unknown, kinds.get(section, SubjectConfig), section)
     value: Any = values
     for part in section.partition("[")[0].split(".") if section else []:

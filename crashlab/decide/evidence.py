@@ -76,6 +76,7 @@ class GateReport(msgspec.Struct, frozen=True):
     settings: dict[str, str]
     records: str
     commands: tuple[str, ...] = ()
+    states: int = 0
     format_version: int = 1
 
 

@@ -18,15 +18,18 @@ from crashlab.decide.params import check_params
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
 from crashlab.decide.policy import decide
 from crashlab.decide.surroundings import environment_rows, preflight_row
+from crashlab.decide.trace_rows import TraceRows
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import RealRoad
 from crashlab.engine.subject import Subject
+from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import LimitError, SubjectError
 from crashlab.gallery.controls.run import run_controls
+from crashlab.gallery.controls.run_trace import run_trace_controls
 from crashlab.model.case import Case, Param
 from crashlab.model.contract import FaultClass
 from crashlab.model.event import EventKind
@@ -77,6 +80,8 @@ class Gate:
         self._started = time.monotonic()
         self._stop = StopReason.DONE
         self._kept: list[str] = []
+        self._declared: dict[str, Param] = {}
+        self._states = 0
         self._batches = itertools.count()
         self._slots = options.slots or (os.cpu_count() or 2) + 1
 
@@ -100,6 +105,7 @@ class Gate:
                 yield from self._probe(workspace)
                 yield from self._controls(workspace, executor)
                 yield from self._interference(workspace, executor)
+                yield from self._trace(workspace, executor)
                 yield from self._campaign(workspace, executor)
             except LimitError:
                 if not self._rows:
@@ -148,6 +154,7 @@ class Gate:
             self._settings,
             self._options.records,
             tuple(replay_command(directory, self._options.config) for directory in failing),
+            self._states,
         )
         with contextlib.suppress(LimitError):  # nowhere to record it; the answer is there all the same
             self._emitter.emit(EventKind.GATE_FINISHED, report=msgspec.to_builtins(report))
@@ -161,9 +168,14 @@ class Gate:
     def _controls(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         """The lab proves that it can see: every broken subject caught, every twin left in peace."""
         workspace.check_room()
-        results = run_controls(
-            lambda subject: RealRoad(subject, workspace), executor, self._options.seed, Emitter(), slots=self._slots
-        )
+        seed, slots = self._options.seed, self._slots
+        results = run_controls(lambda subject: RealRoad(subject, workspace), executor, seed, Emitter(), slots=slots)
+        if self._config.trace.enabled:
+            computed = run_trace_controls(
+                lambda subject, plan: TraceRoad(subject, workspace, plan=plan), seed, slots=slots
+            )
+            seen = {result.control: result for result in computed}
+            results = tuple(seen.get(result.control, result) for result in results)
         if not all(result.sound for result in results):
             workspace.check_room()  # a full disk is no blindness of the lab
         for result in results:
@@ -174,7 +186,7 @@ class Gate:
         name, given = self._subject.name, self._subject.params
         road = RealRoad(msgspec.structs.replace(self._subject, params={}), workspace, probe=True)
         try:
-            declared = road.declared_params()
+            self._declared = declared = road.declared_params()
             check_params(name, declared, {key: (value,) for key, value in given.items()}, f"subjects.{name}.params")
             check_params(name, declared, self._config.grid, "gate.grid")
             outcome = road.run(Case(name, self._options.seed, "none", dict(given)), "probe", keep=False)
@@ -202,6 +214,25 @@ class Gate:
             road.close()
         for row in self._campaign_rows():
             yield self._done(row)
+
+    def _trace(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
+        """Compute what kills, power losses and I/O errors could have left, and judge it."""
+        if not self._config.trace.enabled:
+            return
+        rows = TraceRows(
+            self._subject,
+            self._config.trace,
+            workspace,
+            seed=self._options.seed,
+            declared=self._declared,
+            keep=Path(self._options.records) / "cases" if self._options.records else None,
+            environment=self._environment,
+        )
+        for row in rows.rows(executor, self._slots):
+            workspace.check_room()
+            yield self._done(row)
+        self._kept += rows.outcome.case_dirs
+        self._states = rows.outcome.states
 
     def _interference(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         """Damage the file of a program that promises to notice."""

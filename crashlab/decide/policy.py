@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from crashlab.decide.config import Policy
 from crashlab.decide.evidence import CONTROLS, Row, RowResult
+from crashlab.model.contract import FaultClass
 
 
 class Decision(StrEnum):
@@ -53,7 +54,15 @@ def decide(
         thin.append(f"{judged} trials were judged, the policy wants {max(1, policy.trials_min)}")
     if thin or label:
         return Decision.INCONCLUSIVE, (*label, *thin)
-    return Decision.GO, (f"no failure in {judged} judged trials of process death; every control was caught",)
+    reasons = [f"no failure in {judged} judged trials of process death; every control was caught"]
+    for fault_class, what in (
+        (FaultClass.POWER_LOSS, "crash states of a power loss"),
+        (FaultClass.IO_ERROR, "failed calls"),
+    ):
+        counted = sum(row.judged for row in rows if row.fault_class == fault_class)
+        if counted:
+            reasons.append(f"no failure in {counted:,} {what}, as the contract promises for each")
+    return Decision.GO, tuple(reasons)
 
 
 def _where(name: str, failed: list[Row]) -> str:
@@ -62,4 +71,4 @@ def _where(name: str, failed: list[Row]) -> str:
     if not failures:
         return rows[0].detail
     judged = sum(row.judged for row in rows)
-    return f"violated; {failures} of {judged} trials failed in {', '.join(row.name for row in rows[:4])}"
+    return f"violated; {failures} of {judged} failed in {', '.join(row.name for row in rows[:4])}"

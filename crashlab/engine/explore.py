@@ -21,7 +21,7 @@ from crashlab.log.reader import log_bases, merge, read_log
 from crashlab.model.case import Case
 from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding, Identity, Verdict
-from crashlab.model.history import Ended, EndKind, History
+from crashlab.model.history import Ended, EndKind, History, StepState
 from crashlab.model.outcome import Outcome
 from crashlab.model.seed import rng_for
 from crashlab.oracles.all import judge_all
@@ -56,6 +56,7 @@ class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
     environment: dict[str, str] = {}
     sample: float = 0.02
     classes: bool = True
+    seconds: float = 600.0
 
 
 class Explored(msgspec.Struct, frozen=True):
@@ -185,14 +186,16 @@ class _Explorer:
     def _measure_loss(self, view: View, history: History, state: CrashState) -> None:
         """How many acked steps a legal power loss took, for the report."""
         rows = view.recovered.rows
-        lost = [
-            step
-            for step in history.acked
-            if any(e.value is not None and e.key not in rows.get(e.table, {}) for e in step.effects)
-        ]
+        latest = {(e.table, e.key): (step, e.value) for step in history.acked for e in step.effects}
+        for step in history.steps:
+            if step.state is not StepState.ACKED:
+                for effect in step.effects:
+                    latest.pop((effect.table, effect.key), None)  # may be overwritten, so nothing is told
+        behind = [step for (table, key), (step, value) in latest.items() if rows.get(table, {}).get(key) != value]
+        lost = sorted({(step.end_ns, step.end_seq) for step in behind})
         if len(lost) > self._lost_steps:
             self._lost_steps = len(lost)
-            self._lost_seconds = max(0.0, (history.last_ns - lost[0].end_ns) / 1e9)
+            self._lost_seconds = max(0.0, (history.last_ns - lost[0][0]) / 1e9)
 
     def _keep(self, state: CrashState, history: History, findings: tuple[Finding, ...]) -> None:
         fresh = False

@@ -8,6 +8,8 @@ from rich.text import Text
 
 from crashlab.decide.evidence import CONTROLS, ExposureSummary, GateReport, Row, RowResult
 from crashlab.decide.statistics import format_bound
+from crashlab.decide.trace_rows import GROUP as TRACE
+from crashlab.model.contract import FaultClass
 from crashlab.report.plain import one_line, printable
 
 _STYLES = {
@@ -18,7 +20,7 @@ _STYLES = {
     RowResult.INCONCLUSIVE: "bold yellow",
 }
 _DECISIONS = {"GO": "bold green", "NO-GO": "bold red"}
-_ALWAYS_EXPLAINED = ("environment", "preflight")
+_ALWAYS_EXPLAINED = ("environment", "preflight", TRACE)
 _NAME_CHARS_MAX = 52
 _SHOWN = {RowResult.NOT_JUDGED: "not judged here"}
 _HEAD = ("N", "failed", "95 % bound", "only in WAL, p95", "result")
@@ -85,13 +87,14 @@ def render_gate(report: GateReport) -> RenderableType:
         Text(),
         Text(f"kills inside each phase (the policy wants {report.phase_hits_min}): {hits}"),
         Text(
-            f"{report.trials} trials, {report.kills} ended by SIGKILL, in {report.seconds:.0f} s; "
-            f"stopped because: {one_line(report.stop)}"
+            f"{report.trials} trials, {report.kills} ended by SIGKILL"
+            + (f", and {report.states:,} computed crash states" if report.states else "")
+            + f", in {report.seconds:.0f} s; stopped because: {one_line(report.stop)}"
         ),
         Text(),
         Text.assemble(
             (f" {one_line(report.decision)} ", f"reverse {_DECISIONS.get(report.decision, 'bold yellow')}"),
-            "  for process death (kill, terminal hang-up); a kill is not a power loss",
+            f"  {_claim(report)}",
         ),
     ]
     lines += [_Indented(f"· {one_line(reason)}", 2) for reason in report.reasons[:REASONS_SHOWN]]
@@ -114,8 +117,21 @@ def _line(name: str, width: int, n: str, failed: str, bound: str, exposure: str,
     return f"{name:<{width + 2}}  {n:>5} {failed:>7}  {bound:>11}  {exposure:>19}  {result}"
 
 
+def _claim(report: GateReport) -> str:
+    """Name the fault classes that the answer is about: no claim without one."""
+    judged = {row.fault_class for row in report.rows if row.judged}
+    claims = ["process death (kill, terminal hang-up)"]
+    if FaultClass.POWER_LOSS in judged:
+        claims.append("power loss (computed)")
+    if FaultClass.IO_ERROR in judged:
+        claims.append("I/O errors")
+    return f"for {', '.join(claims)}" + ("" if len(claims) > 1 else "; a kill is not a power loss")
+
+
 def _counted(row: Row) -> tuple[str, str, str]:
-    return str(row.judged), str(row.failures), format_bound(row.failures, row.judged)
+    # Computed states are no random sample of what happens to machines: a bound would promise too much.
+    bound = "" if row.group == TRACE else format_bound(row.failures, row.judged)
+    return f"{row.judged:,}" if row.group == TRACE else str(row.judged), str(row.failures), bound
 
 
 def _exposure(exposure: ExposureSummary | None) -> str:

@@ -53,6 +53,7 @@ class TapPlan(msgspec.Struct, frozen=True):
 
     `selector` is the text form of `crashlab.sqlite.tap.selector`. `failure` empty with a selector means: kill
     there, torn at `torn_bytes` if that is not negative. `failure` is one of `crashlab.sqlite.tap.Failure`.
+    `directory_syncs=False` records as if directories were never synced.
     """
 
     record: bool = False
@@ -61,6 +62,7 @@ class TapPlan(msgspec.Struct, frozen=True):
     torn_bytes: int = -1
     failure: str = ""
     persistent: bool = False
+    directory_syncs: bool = True
 
 
 class Order(msgspec.Struct, frozen=True):

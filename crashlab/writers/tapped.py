@@ -25,5 +25,5 @@ def build_tap(plan: TapPlan | None, log: LogWriter, directory: str, phase: Calla
         else:
             torn = plan.torn_bytes if plan.torn_bytes >= 0 else None
             listeners.append(Killer(selector, torn_bytes=torn, on_fire=log.fired))
-    recorder = Recorder(log, directory) if plan.record else None
+    recorder = Recorder(log, directory, directory_syncs=plan.directory_syncs) if plan.record else None
     return Tap(*listeners, recorder=recorder, phase=phase)

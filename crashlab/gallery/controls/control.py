@@ -9,6 +9,7 @@ from crashlab.model.case import Param
 from crashlab.model.contract import Contract
 from crashlab.model.step import Lane, Step, Table
 from crashlab.model.workload import Check, Context
+from crashlab.writers.order import TapPlan
 
 REAL_ROAD = "real"
 TRACE_ROAD = "trace"
@@ -18,7 +19,8 @@ class Control(msgspec.Struct, frozen=True):
     """A broken subject that must be caught, and a twin, the same without the defect, that must not.
 
     `faults` are tried in turn with `params`; each of `catches` (`oracle/invariant`) must be found at least
-    once. `roads` are those that can see the defect at all; on any other the control is not judged.
+    once. `roads` are those that can see the defect at all; on any other the control is not judged. `plan` is
+    what the tap does to the broken subject alone, where the defect is the disk's and not the program's.
     """
 
     id: str
@@ -30,6 +32,7 @@ class Control(msgspec.Struct, frozen=True):
     faults: tuple[str, ...] = ()
     params: dict[str, Param] = {}
     roads: tuple[str, ...] = (REAL_ROAD,)
+    plan: TapPlan | None = None
 
 
 class Handle:

@@ -2,9 +2,11 @@
 
 from crashlab.gallery.controls import (
     ack_before_commit,
+    no_directory_sync,
     off_power_loss,
     swallowed_error,
     two_transactions,
+    unsynced_checkpoint,
     upsert_overwrites,
 )
 from crashlab.gallery.controls.control import Control
@@ -15,4 +17,6 @@ CONTROLS: tuple[Control, ...] = (
     swallowed_error.CONTROL,
     upsert_overwrites.CONTROL,
     off_power_loss.CONTROL,
+    unsynced_checkpoint.CONTROL,
+    no_directory_sync.CONTROL,
 )

@@ -34,13 +34,16 @@ class Recorder:
 
     `log`: the process's log. `directory`: the run's; names inside it are stored relative to it.
 
+    `directory_syncs=False` records a system whose directories are never synced (for controls).
+
     Writes, truncates, opens and deletes are recorded under one lock, START to DONE, so that the order in the
     log is the order on disk. Syncs are not: what was written between the START and the DONE of a sync may or
     may not be covered by it.
     """
 
-    def __init__(self, log: LogWriter, directory: str | os.PathLike[str]) -> None:
+    def __init__(self, log: LogWriter, directory: str | os.PathLike[str], *, directory_syncs: bool = True) -> None:
         self._log = log
+        self._wants_directory_syncs = directory_syncs
         # SQLite resolves links before it opens, so the directory must be compared resolved.
         self._directory = os.path.realpath(directory)
         self._lock = threading.RLock()  # re-entered when a garbage-collected connection closes inside a call
@@ -49,7 +52,11 @@ class Recorder:
 
     def attached(self, tap: "Tap") -> None:
         """The tap is about to be installed."""
-        self._directory_syncs = sys.platform != "win32" and not tap.bindings.compiled_with("DISABLE_DIRSYNC")
+        self._directory_syncs = (
+            self._wants_directory_syncs
+            and sys.platform != "win32"
+            and not tap.bindings.compiled_with("DISABLE_DIRSYNC")
+        )
 
     def stored_name(self, name: str) -> str:
         """Return a path as the log holds it."""
