@@ -22,6 +22,7 @@ from crashlab.decide.evidence import GateReport, RowResult
 from crashlab.decide.evidence import Row as GateRow
 from crashlab.decide.gate import planned_rows
 from crashlab.decide.interference import GROUP as INTERFERENCE_GROUP
+from crashlab.decide.trace_rows import GROUP as TRACE_GROUP
 from crashlab.decide.policy import Decision
 from crashlab.decide.surroundings import GROUP as ENVIRONMENT_GROUP
 from crashlab.decide.surroundings import PREFLIGHT
@@ -61,6 +62,8 @@ class GateCollector(pytest.Collector):
         for control in CONTROLS:
             yield self._item(f"control[{control.id}]", RowItem, group=CONTROLS_GROUP, row=control.title)
         yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
+        if self.config_file.gate.trace.enabled:
+            yield self._item("trace-road", GroupItem, group=TRACE_GROUP)
         for row in planned_rows(self.config_file.gate, hangup=can_hang_up()):
             yield self._item(_item_name(row), RowItem, group=FaultClass.PROCESS_DEATH, row=row)
         yield self._item("phases", PhasesItem)

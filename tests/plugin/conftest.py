@@ -25,6 +25,13 @@ acks_max = 20
 checkpoint_every = [0, 5]
 [gate.unreachable]
 checkpoint = { checkpoint_every = 0 }
+[gate.trace]
+steps_max = 8
+io_steps = 2
+power_states = 400
+kill_states = 400
+direct_max = 20
+
 [gate.policy]
 phase_hits_min = 1
 trials_min = 10

@@ -19,6 +19,8 @@ TESTS = "def test_one(): pass\ndef test_two(): pass\n"
 ROWS = [
     "environment",
     *(f"control[{control.id}]" for control in CONTROLS),
+    "interference",
+    "trace-road",
     "no-fault",
     "kill[checkpoint_every=0]",
     "kill[checkpoint_every=5]",
@@ -51,7 +53,9 @@ def test_go_passes_and_shows_the_table(project):
     assert "test_one" not in session.out
     for name in ("environment", "control[ack-before-commit]", "kill[checkpoint_every=5]", "phases", "decision"):
         assert session.lines(f"crashlab-gate::{name} PASSED"), name
-    assert session.lines("crashlab-gate::control[off-power-loss] SKIPPED")
+    assert session.lines("crashlab-gate::control[off-power-loss] PASSED")
+    assert session.lines("crashlab-gate::trace-road PASSED")
+    assert session.lines("crashlab-gate::interference SKIPPED")  # this subject does not promise to notice damage
     assert session.lines(" GO ")
     assert report_of(project)["decision"] == "GO"
 

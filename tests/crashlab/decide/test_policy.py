@@ -38,7 +38,7 @@ SOUND = (Row("environment", "SQLite 3.40.1", RowResult.OK), control(), kills())
             1200,
             "",
             "NO-GO",
-            ["durability/acked-row-lost: violated; 7 of 1200 trials failed in kill every=3", "order/gap: violated; 7"],
+            ["durability/acked-row-lost: violated; 7 of 1200 failed in kill every=3", "order/gap: violated; 7"],
         ),
         ((control(), FAILED), {"commit": 0}, 3, "", "NO-GO", ["durability/acked-row-lost", "order/gap"]),
         (
@@ -89,7 +89,7 @@ def test_the_same_invariant_in_several_rows_is_one_reason():
         Row("process death", "hang-up", RowResult.FAIL, judged=10, failures=3, invariants=("order/gap",)),
     )
     _, reasons = decide(rows, HITS, 1210, POLICY)
-    assert reasons[1] == "order/gap: violated; 10 of 1210 trials failed in kill every=3, hang-up"
+    assert reasons[1] == "order/gap: violated; 10 of 1210 failed in kill every=3, hang-up"
 
 
 def test_exit_codes():
