@@ -126,7 +126,7 @@ def test_no_rate_is_ever_printed_as_certain(trials, data):
         float(found)
         for found in re.findall(
             r"[\d.]+(?= %|-)",
-            text.split(" ", 1)[1].replace("95 % upper", "").replace("95 % lower", "").replace("95 % interval", ""),
+            level.sub("", text.split(" ", 1)[1]),
         )
     ]
     assert numbers
