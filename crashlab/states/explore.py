@@ -195,8 +195,11 @@ class _Explorer:
             self._cover_disks(batch, chosen[numbers == DIRECT], classes=classes)
 
     def _cover_classes(self, batch: Batch, chosen: Ints, numbers: Ints, hashes: Bits) -> None:
-        unique, first, counts = np.unique(numbers, return_index=True, return_counts=True)
-        last = len(numbers) - 1 - np.unique(numbers[::-1], return_index=True)[1]
+        order = np.argsort(numbers, kind="stable")
+        ordered = numbers[order]
+        starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+        unique, counts = ordered[starts], np.diff(np.append(starts, len(ordered)))
+        first, last = order[starts], order[starts + counts - 1]
         moments = batch.moments[chosen]
         lows, highs = moments[first], moments[last]  # within a batch the moments ascend
         done: set[int] = set()

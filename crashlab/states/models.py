@@ -22,7 +22,7 @@ import numpy as np
 
 from crashlab.errors import UsageError
 from crashlab.log.trace import TraceKind
-from crashlab.states.bits import Bits, Ints, below, first_set, pack
+from crashlab.states.bits import Bits, Ints, below, first_set, pack, unpack
 from crashlab.states.pending import Epoch, epochs
 from crashlab.states.pieces import Group, Pieces
 from crashlab.states.state import KILL, SECTOR, CrashState
@@ -250,34 +250,44 @@ class _Source:
 
 def _power_losses(pieces: Pieces, model: Model, moments: Ints, shares: Ints, source: _Source) -> Iterator[Batch]:
     chunk = max(1, _CHUNK_WORDS // pieces.words)
-    fixed = np.zeros((1, pieces.words), dtype=np.uint64)
-    if not model.entries and pieces.is_entry.any():
-        fixed = pieces.mask(pieces.is_entry[pieces.op_of])
-    whole: list[tuple[int, int]] = []
-    sampled: list[tuple[int, int]] = []
-    for moment, share in zip(moments.tolist(), shares.tolist(), strict=True):
-        if not share:
-            continue
-        count, exponent = _count(pieces.trace, model, pieces, moment)
-        complete = share >= count if not exponent else exponent <= _EXHAUSTIVE_BITS_MAX and share >= 1 << exponent
-        (whole if complete else sampled).append((moment, share))
-    for moment, share in whole:
-        for start in range(0, share, chunk):
-            numbers = np.arange(start, min(share, start + chunk))
-            rows = _enumerate(pieces, model, moment, numbers) | (
-                fixed & below(np.array([pieces.at(moment)]), pieces.words)
-            )
-            yield _batch(pieces, np.full(len(numbers), moment), rows)
-    if not sampled:
-        return
-    all_moments = np.repeat([moment for moment, _ in sampled], [share for _, share in sampled])
-    places = np.concatenate([np.arange(share) for _, share in sampled])
-    all_shares = np.repeat([share for _, share in sampled], [share for _, share in sampled])
+    all_moments = np.repeat(moments, shares)
+    all_shares = np.repeat(shares, shares)
+    ends = np.cumsum(shares)
+    places = np.arange(len(all_moments)) - np.repeat(ends - shares, shares)
+    complete = np.array(
+        [_is_complete(pieces, model, *pair) for pair in zip(moments.tolist(), shares.tolist(), strict=True)]
+    )
+    all_complete = np.repeat(complete, shares)
     for start in range(0, len(all_moments), chunk):
-        part, place = all_moments[start : start + chunk], places[start : start + chunk]
-        rows = _sample(pieces, model, part, place, all_shares[start : start + chunk], source) | fixed
-        exists = pieces.starts[np.array(pieces.epoch.counts)[part - pieces.epoch.first]]
-        yield _batch(pieces, part, rows & below(exists, pieces.words))
+        part = slice(start, start + chunk)
+        rows = np.zeros((len(all_moments[part]), pieces.words), dtype=np.uint64)
+        sampled = ~all_complete[part]
+        if sampled.any():
+            rows[sampled] = _sample(
+                pieces,
+                model,
+                all_moments[part][sampled],
+                places[part][sampled],
+                all_shares[part][sampled],
+                source,
+            )
+        for at in np.flatnonzero(complete & (ends > start) & (ends - shares < start + chunk)).tolist():
+            low, high = max(int(ends[at] - shares[at]), start), min(int(ends[at]), start + chunk)
+            if low < high:
+                numbers = places[low:high]
+                rows[low - start : high - start] = _enumerate(pieces, model, int(moments[at]), numbers)
+        if not model.entries:
+            rows |= pieces.mask(pieces.is_entry[pieces.op_of])
+        counts = np.array(pieces.epoch.counts)[all_moments[part] - pieces.epoch.first]
+        yield _batch(pieces, all_moments[part], rows & below(pieces.starts[counts], pieces.words))
+
+
+def _is_complete(pieces: Pieces, model: Model, moment: int, share: int) -> bool:
+    """Whether a moment's share is all that it has."""
+    if not share:
+        return False
+    count, exponent = _count(pieces.trace, model, pieces, moment)
+    return share >= count if not exponent else exponent <= _EXHAUSTIVE_BITS_MAX and share >= 1 << exponent
 
 
 def _batch(pieces: Pieces, moments: Ints, rows: Bits) -> Batch:
@@ -297,8 +307,11 @@ def _enumerate(pieces: Pieces, model: Model, moment: int, numbers: Ints) -> Bits
             rows |= _prefix(group.pieces, group, many, pieces)
         return rows
     free = np.arange(exists)
-    if not model.entries:
-        free = free[~pieces.is_entry[pieces.op_of[:exists]]]
+    if model.entries or not pieces.is_entry.any():
+        rows = np.zeros((len(numbers), pieces.words), dtype=np.uint64)
+        rows[:, 0] = numbers
+        return rows
+    free = free[~pieces.is_entry[pieces.op_of[:exists]]]
     table = np.zeros((len(numbers), max(1, pieces.total)), dtype=np.bool_)
     table[:, free] = (numbers[:, None] >> np.arange(len(free))) & 1
     return pack(table, pieces.words)
@@ -333,10 +346,10 @@ def _sample(pieces: Pieces, model: Model, moments: Ints, places: Ints, shares: I
         if model.policy is Policy.TORN:
             rows[mode == 1] |= _torn_next(pieces, rows[mode == 1], source)
             whole = mode >= 2
-            rows[whole] = _expand(pieces, _dense(int(whole.sum()), len(pieces.starts), source))
+            rows[whole] = _expand(pieces, _dense(int(whole.sum()), len(pieces.starts) - 1, source))
             chosen = np.flatnonzero(mode == 3)
             at = source.integers(exists[chosen])
-            stretch = below(at, pieces.words) & ~below(at - STRETCH, pieces.words)
+            stretch = below(at + STRETCH // 2, pieces.words) & ~below(at - STRETCH // 2, pieces.words)
             noise = source.words(len(chosen), pieces.words)
             rows[chosen] = (rows[chosen] & ~stretch) | (noise & stretch)
         else:
@@ -361,11 +374,10 @@ def _dense(rows: int, bits: int, source: _Source) -> Bits:
 
 def _expand(pieces: Pieces, by_op: Bits) -> Bits:
     """Turn rows of operations into rows of their pieces."""
-    at = pieces.op_of
-    if not len(at):
+    if not pieces.total:
         return np.zeros((len(by_op), pieces.words), dtype=np.uint64)
-    chosen = (by_op[:, at // 64] >> (at % 64).astype(np.uint64)) & np.uint64(1)
-    return pack(chosen.astype(np.bool_), pieces.words)
+    operations = unpack(by_op, len(pieces.starts) - 1)
+    return pack(np.take(operations, pieces.op_of, axis=1), pieces.words)
 
 
 def _torn_next(pieces: Pieces, rows: Bits, source: _Source) -> Bits:

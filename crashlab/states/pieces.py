@@ -17,6 +17,8 @@ from crashlab.states.trace import Trace
 
 __all__ = ["Group", "Pieces"]
 
+_ENTRY = np.array([kind in ENTRY_KINDS for kind in range(256)])
+
 
 @dataclass(slots=True)
 class Group:
@@ -47,7 +49,7 @@ class Pieces:
             counts = np.where(kinds == TraceKind.WRITE, np.maximum(several, 1), counts)
         self.starts: Ints = np.concatenate((np.zeros(1, np.int64), np.cumsum(counts)))
         """First piece of each pending operation; the last element is the number of all pieces."""
-        self.is_entry = np.isin(kinds, list(ENTRY_KINDS))
+        self.is_entry = _ENTRY[kinds]
         self.total = int(self.starts[-1])
         self.words = words_for(self.total)
         self.op_of = np.repeat(np.arange(len(ops)), counts)
