@@ -122,6 +122,7 @@ def test_format_rate(failures, trials, text):
 def test_no_rate_is_ever_printed_as_certain(trials, data):
     failures = data.draw(st.one_of(st.sampled_from([0, trials]), st.integers(0, min(trials, 1000))))
     text = format_rate(failures, trials)
+    level = re.compile("95 % (?=upper|lower|interval)")
     numbers = [
         float(found)
         for found in re.findall(
