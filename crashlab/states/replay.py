@@ -19,6 +19,10 @@ from crashlab.states.trace import Trace
 
 __all__ = ["Difference", "compare_with_disk", "replay_into", "require_same"]
 
+INODES = ".inodes"
+UNFINISHED_MAX = 4
+"""Unfinished creates, deletes and renames of which all combinations are tried: one a thread."""
+
 _SIDECARS = ("-wal", "-journal")
 
 
@@ -35,7 +39,7 @@ class Difference(msgspec.Struct, frozen=True):
 def replay_into(trace: Trace, directory: Path) -> dict[str, int]:
     """Do every finished operation of a trace in an empty directory; return its names with their inodes."""
     names = dict(trace.initial_names)
-    stores = _Stores(trace, directory / ".inodes")
+    stores = _Stores(trace, directory / INODES)
     unfinished = set(trace.unfinished)
     try:
         for op in range(len(trace)):
@@ -62,27 +66,36 @@ def compare_with_disk(trace: Trace, disk: Path, scratch: Path) -> tuple[Differen
     this process.
     """
     names = replay_into(trace, scratch)
-    maybe = _unfinished_entries(trace)
-    found: list[Difference] = []
+    under_way = [op for op in trace.unfinished if trace.kinds[op] in ENTRY_KINDS][:UNFINISHED_MAX]
+    best: list[Difference] | None = None
+    for chosen in range(1 << len(under_way)):
+        variant = dict(names)
+        for place, op in enumerate(under_way):
+            if chosen >> place & 1:
+                apply_entry(trace, op, variant)
+        found = _differences(trace, disk, scratch, variant)
+        if best is None or len(found) < len(best):
+            best = found
+    return tuple(best or ())
+
+
+def _differences(trace: Trace, disk: Path, scratch: Path, names: dict[str, int]) -> list[Difference]:
+    """Compare the disk with the replayed inodes under these names."""
     databases = {file.path for file in trace.files if file.role is Role.MAIN}
     known = {file.path for file in trace.files} | set(trace.paths)
     known |= {database + sidecar for database in databases for sidecar in _SIDECARS}
+    found: list[Difference] = []
     for name in sorted(known):
         there = (disk / name).is_file()
-        inodes = ([names[name]] if name in names else []) + maybe.get(name, [])
-        absent = name not in names or (name in maybe and -1 in maybe[name])
-        candidates = [inode for inode in inodes if inode >= 0]
-        if not there:
-            if not absent:
-                found.append(Difference(name, "not on the disk; the recording left it there"))
-        elif not candidates:
-            if not (disk / name).is_dir():
-                found.append(Difference(name, "on the disk; the recording doesn't have it"))
-        else:
-            problems = [_contents(trace, disk / name, scratch, names, inode) for inode in candidates]
-            if all(problems):
-                found.append(Difference(name, problems[0]))
-    return tuple(found)
+        if name in names and not there:
+            found.append(Difference(name, "not on the disk; the recording left it there"))
+        elif name in names:
+            problem = _contents(trace, disk / name, scratch / INODES / str(names[name]), names[name])
+            if problem:
+                found.append(Difference(name, problem))
+        elif there:
+            found.append(Difference(name, "on the disk; the recording doesn't have it"))
+    return found
 
 
 def require_same(trace: Trace, disk: Path, scratch: Path) -> None:
@@ -98,26 +111,8 @@ def require_same(trace: Trace, disk: Path, scratch: Path) -> None:
         )
 
 
-def _unfinished_entries(trace: Trace) -> dict[str, list[int]]:
-    """Names that an unfinished create, delete or rename may have made (an inode) or removed (-1)."""
-    maybe: dict[str, list[int]] = {}
-    for op in trace.unfinished:
-        name = trace.paths[trace.names[op]] if trace.names[op] >= 0 else ""
-        match trace.kinds[op]:
-            case TraceKind.CREATE:
-                maybe.setdefault(name, []).append(trace.inodes[op])
-            case TraceKind.DELETE:
-                maybe.setdefault(name, []).append(-1)
-            case TraceKind.RENAME:
-                maybe.setdefault(name, []).append(-1)
-                maybe.setdefault(trace.paths[trace.targets[op]], []).append(trace.inodes[op])
-    return maybe
-
-
-def _contents(trace: Trace, disk: Path, scratch: Path, names: dict[str, int], inode: int) -> str:
-    """Say how a file differs from the replay's inode; empty when it doesn't."""
-    mine = next((scratch / name for name, at in names.items() if at == inode), None)
-    old = mine if mine is not None else scratch / ".inodes" / str(inode)
+def _contents(trace: Trace, disk: Path, old: Path, inode: int) -> str:
+    """Say how a file differs from a replayed inode; empty when it doesn't."""
     under_way = [op for op in trace.unfinished if trace.inodes[op] == inode and trace.kinds[op] in DATA_KINDS]
     wild = [
         (trace.offsets[op], trace.offsets[op] + trace.lengths[op])
@@ -141,9 +136,9 @@ def _compare(trace: Trace, disk: Path, old: Path, under_way: list[int], wild: li
             return problem
         low, high = trace.offsets[op], trace.offsets[op] + trace.lengths[op]
         ranges.append((low, high))
-        if low < size_disk <= high:
+        if max(low, size_old) < size_disk <= high:
             sizes.add(size_disk)
-    if any(low <= size_disk <= high for low, high in wild):
+    if any(size_old < size_disk <= high for _, high in wild):
         sizes.add(size_disk)
     if size_disk not in sizes:
         return f"{size_disk} bytes on the disk, {size_old} in the replay"
