@@ -201,6 +201,7 @@ class _Crossing:
         """Run until the kill and return what the process had recorded; None if it was missed or broke."""
         ended = self._slot.launcher.launch(order)
         if ended.kind is EndKind.SIGNALLED and ended.code == SIGKILL:
+            _forget_unborn_segments(Path(order.directory))
             try:
                 return load_trace(log_bases(order.directory))
             except RecordError as error:
@@ -265,6 +266,13 @@ class _cleared:  # noqa: N801 - reads as a context, `with _cleared(order) as ord
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._order.directory, ignore_errors=True)
+
+
+def _forget_unborn_segments(directory: Path) -> None:
+    """Remove log segments of no bytes: killed between the segment's creation and its first size."""
+    for path in directory.glob("log.*"):
+        if not path.stat().st_size:
+            path.unlink()
 
 
 class _Candidate(NamedTuple):

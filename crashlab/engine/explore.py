@@ -15,11 +15,12 @@ import msgspec
 from crashlab.engine.casedir import save_case
 from crashlab.engine.judge import EVIDENCE, clear_run
 from crashlab.engine.recover import restart_and_read
+from crashlab.engine.recovery_crashes import RecoveryCrasher, RecoveryCrashes, RecoveryLimits, Restarter
 from crashlab.log.format import Record
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
 from crashlab.model.case import Case
-from crashlab.model.contract import FaultClass
+from crashlab.model.contract import Durability, FaultClass
 from crashlab.model.finding import Finding, Identity, Verdict
 from crashlab.model.history import Ended, EndKind, History, StepState
 from crashlab.model.outcome import Outcome
@@ -44,7 +45,8 @@ class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
     """What is to be explored: a recording (its directory), the models, and where failing cases go.
 
     `case` is the recorded one; its fault is replaced by the text of each failing state. `scratch` is a
-    directory that does not exist yet. `sample`: part of all states that is cross-checked.
+    directory that does not exist yet. `sample`: part of all states that is cross-checked. `recovery`: of so many
+    class representatives of each model the recovery itself is crashed, at each of its operations; 0 for none.
     """
 
     case: Case
@@ -57,13 +59,16 @@ class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
     sample: float = 0.02
     classes: bool = True
     seconds: float = 600.0
+    recovery: int = 0
 
 
 class Explored(msgspec.Struct, frozen=True):
     """What an exploration showed. `judged`: classes and disks that the oracles saw; `failures`: of these.
 
     `states_failed`: crash states in the failing classes. `lost_max`: most acked rows that a power loss took
-    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash.
+    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash. `recovery`:
+    crashes of the recoveries, None when they were not asked for; a class with one that does not converge counts
+    among the failures.
     """
 
     coverage: tuple[Coverage, ...]
@@ -76,6 +81,7 @@ class Explored(msgspec.Struct, frozen=True):
     lost_steps_max: int = 0
     lost_seconds_max: float = 0.0
     settings: dict[str, str] = {}
+    recovery: RecoveryCrashes | None = None
 
 
 def explore_recording(workload: Any, task: ExploreOrder, stage: Callable[[str], None]) -> Explored:
@@ -108,6 +114,7 @@ class _Explorer:
         self._lost_steps = 0
         self._lost_seconds = 0.0
         self._numbers = 0
+        self._recovery: RecoveryCrashes | None = None
 
     def run(self, model: Model) -> None:
         kill = model.policy is Policy.KILL
@@ -132,8 +139,10 @@ class _Explorer:
         self._coverage.append(explored.coverage)
         explored.require_sound()
         self._stage("oracles")
-        for seen in explored.seen:
-            self._judge(seen, fault_class)
+        failed = {seen.representative for seen in explored.seen if self._judge(seen, fault_class)}
+        if self._task.recovery:
+            sound = [seen for seen in explored.seen if seen.representative not in failed]
+            self._crash_recoveries(sound, probe, model.policy, fault_class)
 
     def _restart(self, state: CrashState, logical: Logical, files: Materialiser, fault_class: FaultClass) -> Recovered:
         """Run the program's restart path on a copy of a state."""
@@ -155,8 +164,44 @@ class _Explorer:
         finally:
             clear_run(str(directory))
 
-    def _judge(self, seen: Seen, fault_class: FaultClass) -> None:
-        """Judge what a class recovered to at both ends of its moments."""
+    def _crash_recoveries(self, classes: list[Seen], probe: Probe, policy: Policy, fault_class: FaultClass) -> None:
+        """Crash the recoveries of classes that the oracles had nothing against, and count what doesn't converge."""
+        self._stage("recovery crashes")
+        scratch = Path(self._task.scratch) / f"recovery-{policy.value}"
+        promise = self._workload.contract.promise(fault_class, self._whole.settings.get("synchronous", "FULL"))
+        promised = promise.well_formed and promise.durability is not Durability.NONE
+        case = self._task.case
+        restarter = Restarter(self._workload, self._task.order, probe, scratch / "runs", case.subseed("recovery"))
+        crasher = RecoveryCrasher(
+            restarter,
+            rng_for(case.seed, "recovery", policy),
+            RecoveryLimits(representatives=self._task.recovery),
+            fault_class=fault_class,
+            power_loss=promised and fault_class is FaultClass.POWER_LOSS,
+        )
+        found = crasher.run(self._trace, [seen.representative for seen in classes], scratch / "states")
+        clear_run(str(scratch))
+        self._recovery = found if self._recovery is None else self._recovery.plus(found)
+        self._failures += len(crasher.diverged)
+        self._states_failed += sum(seen.states for seen in classes if seen.representative in crasher.diverged)
+        identity = Identity("recovery", "converges", case.subject, fault_class.value)
+        if found.mismatches:
+            self._identities[identity] = self._identities.get(identity, 0) + found.mismatches
+        for number, witness in enumerate(found.witnesses[:KEPT_PER_IDENTITY]):
+            finding = Finding(identity, str(witness)[:2000], msgspec.to_builtins(witness))
+            self._outcomes.append(
+                Outcome(
+                    f"recovery-{policy.value}-{number}",
+                    msgspec.structs.replace(case, fault=witness.representative),
+                    Verdict.FAIL,
+                    Ended(EndKind.SIGNALLED, 9),
+                    fired=f"computed: its recovery crashed at {', then at '.join(witness.crashes)}",
+                    findings=(finding,),
+                )
+            )
+
+    def _judge(self, seen: Seen, fault_class: FaultClass) -> bool:
+        """Judge what a class recovered to at both ends of its moments; whether something was found."""
         self._judged += 1
         failed = False
         for state in dict.fromkeys((seen.last_state, seen.first_state)):
@@ -171,6 +216,7 @@ class _Explorer:
         if failed:
             self._failures += 1
             self._states_failed += seen.states
+        return failed
 
     def _view(self, history: History, recovered: Recovered, fault_class: FaultClass) -> View:
         return View(
@@ -249,6 +295,7 @@ class _Explorer:
             self._lost_steps,
             self._lost_seconds,
             self._whole.settings,
+            self._recovery,
         )
 
 

@@ -7,6 +7,7 @@ from plain_workload import Plain
 
 from crashlab.model.step import Step
 
+
 class RollbackHandle:
     def __init__(self, connection):
         self.connection = connection

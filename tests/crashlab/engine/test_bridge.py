@@ -7,6 +7,7 @@ import pytest
 from crashlab.engine.bridge import bridge
 from crashlab.engine.slots import Slots
 from crashlab.engine.subject import Subject
+from crashlab.engine.workspace import Workspace
 from crashlab.errors import LabError, UsageError
 from crashlab.model.case import Case
 
@@ -15,17 +16,18 @@ PATH = (str(HERE), str(HERE.parent / "writers"))
 CHECKPOINTS = {"steps": 30, "checkpoint_every": 7}
 
 
-@pytest.fixture
-def cross(workspace):
-    made = []
+@pytest.fixture(scope="module")
+def cross():
+    slots = {}
+    with Workspace() as workspace:
 
-    def run(workload, points, *, params=None, outside=0, seed=5):
-        made.append(Slots(Subject("crossed", workload, PATH)))
-        return bridge(made[-1], workspace, Case("crossed", seed, "none", params or {}), points, outside=outside)
+        def run(workload, points, *, params=None, outside=0, seed=5):
+            mine = slots.setdefault(workload, Slots(Subject("crossed", workload, PATH)))
+            return bridge(mine, workspace, Case("crossed", seed, "none", params or {}), points, outside=outside)
 
-    yield run
-    for slots in made:
-        slots.close()
+        yield run
+        for mine in slots.values():
+            mine.close()
 
 
 def test_a_wal_and_its_checkpoints(cross):
@@ -42,7 +44,7 @@ def test_a_wal_and_its_checkpoints(cross):
 
 @pytest.mark.parametrize("journal", ["delete", "truncate", "persist"])
 def test_rollback_journals_and_files_that_shrink(cross, journal):
-    bridged = cross("crossing_workloads:Rollback", 25, params={"journal": journal})
+    bridged = cross("crossing_workloads:Rollback", 25, params={"steps": 12, "journal": journal})
     bridged.require_equal()
     assert bridged.points == bridged.prefixes_equal == 25
     assert any(kind.startswith("journal.write") for kind in bridged.kinds)
@@ -94,12 +96,13 @@ def test_points_out_of_range_are_refused(cross, points, outside):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("workload", "params"),
     [
-        ("plain_workload:plain", {"steps": 200, "checkpoint_every": 17}),
-        ("crossing_workloads:Rollback", {"steps": 60, "journal": "delete"}),
-        ("crossing_workloads:Rollback", {"steps": 60, "journal": "persist"}),
+        ("plain_workload:plain", {"steps": 80, "checkpoint_every": 17}),
+        ("crossing_workloads:Rollback", {"steps": 15, "journal": "delete"}),
+        ("crossing_workloads:Rollback", {"steps": 15, "journal": "persist"}),
     ],
 )
 def test_a_thousand_kills_of_a_workload(cross, workload, params):
