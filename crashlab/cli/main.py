@@ -21,6 +21,7 @@ COMMANDS = {
     "gate": "crashlab.cli.gate:gate",
     "run": "crashlab.cli.run:run",
     "replay": "crashlab.cli.replay:replay",
+    "reduce": "crashlab.cli.reduce:reduce",
     "repro": "crashlab.cli.repro:repro",
     "doctor": "crashlab.cli.doctor:doctor",
     "bench": "crashlab.cli.bench:bench",

@@ -20,11 +20,15 @@ from crashlab.cli.options import (
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params
 from crashlab.engine.campaign import Limits, Tally
+from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case
 from crashlab.engine.events import Emitter
+from crashlab.engine.moments import require_fit
+from crashlab.engine.reduce import parsed_state
 from crashlab.engine.replay import Replayed, summarise_replay
 from crashlab.engine.replay import replay as replay_case
 from crashlab.engine.road import RealRoad
+from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
 from crashlab.model.event import Event
 from crashlab.report.ndjson import NdjsonWriter
@@ -34,21 +38,32 @@ from crashlab.report.progress import ProgressListener
 
 @click.command(epilog="Exit codes: 0 not reproduced · 1 reproduced · 2 usage · 3 the fault never fired.")
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--times", type=click.IntRange(1, 100_000), default=20, show_default=True, help="How often.")
+@click.option(
+    "--times",
+    type=click.IntRange(1, 100_000),
+    show_default="20; 1 for a computed crash state, which replays exactly",
+    help="How often.",
+)
 @config_option
 @slots_option
 @workspace_option
 @format_option
 def replay(
-    case: Path, times: int, config_path: Path | None, slots: int, workspace: str | None, formats: tuple[str, ...]
+    case: Path, times: int | None, config_path: Path | None, slots: int, workspace: str | None, formats: tuple[str, ...]
 ) -> int:
     """Replay a case directory (or its case.json).
 
-    A real kill is not deterministic, so the case runs several times and the answer is k of n. The case
-    names a subject; its code is the one that your own crashlab.toml gives for that name.
+    A real kill is not deterministic, so the case runs several times and the answer is k of n. A computed
+    crash state is taken from the recording that the case carries. The case names a subject; its code is the
+    one that your own crashlab.toml gives for that name.
     """
     output = Output(formats)
     loaded = load_case(case)
+    state = parsed_state(loaded)
+    recording, trace = carried_trace(case) if state is not None else ("", None)
+    if state is not None and trace is not None:
+        require_fit(trace, state)
+    times = times or (20 if state is None else 1)
     config = open_config(config_path)
     subject = config.subject(loaded.subject)
     slots = slots or (os.cpu_count() or 2)
@@ -66,10 +81,13 @@ def replay(
         ProgressListener(console_for_people(stderr=True), times, "replays") as progress,
     ):
         emitter.add(progress)
-        road = RealRoad(subject, space)
+        road = TraceRoad(subject, space, recording=recording) if state is not None else RealRoad(subject, space)
         try:
             given = {name: (value,) for name, value in loaded.params.items()}
             check_params(subject.name, road.declared_params(), given, f"case {loaded.case_id}")
+            if isinstance(road, TraceRoad) and state is not None and trace is None:
+                click.echo(f"crashlab: {one_line(recorded_again(loaded))}", err=True)
+                require_fit(road.recording(loaded).trace(), state)
             limits = Limits(slots=slots)
             replay_case(road, loaded, times, executor, limits, emitter, check_room=space.check_room, tally=tally)
         except KeyboardInterrupt:

@@ -29,6 +29,7 @@ from crashlab.cli.options import (
     subject_option,
     workspace_option,
 )
+from crashlab.cli.reduce import reduce_command
 from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params, typed_params
@@ -37,19 +38,26 @@ from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
-from crashlab.engine.road import RealRoad
+from crashlab.engine.moments import require_fit
+from crashlab.engine.reduce import parsed_state
+from crashlab.engine.road import RealRoad, Road
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.subject import Subject
+from crashlab.engine.timeline import annotate_case
+from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import SubjectError, UsageError
-from crashlab.faults.fault import parse_fault
+from crashlab.faults.crash_state import CrashStateFault
+from crashlab.faults.fault import Fault, parse_fault
 from crashlab.model.case import Case, Param
 from crashlab.model.finding import Verdict
+from crashlab.model.outcome import Outcome
 from crashlab.model.seed import subseed
 from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
 from crashlab.report.plain import one_line, printable
 from crashlab.report.progress import ProgressListener
 
+TRIALS = 100
 TRIALS_MAX = 1_000_000
 
 
@@ -62,7 +70,12 @@ TRIALS_MAX = 1_000_000
 @click.option(
     "--fault", "faults", multiple=True, default=("kill@ack#10",), show_default=True, help="A fault's text form."
 )
-@click.option("--trials", type=click.IntRange(1, TRIALS_MAX), default=100, show_default=True, help="Trials in all.")
+@click.option(
+    "--trials",
+    type=click.IntRange(1, TRIALS_MAX),
+    show_default="100; 1 for each fault if all are computed crash states",
+    help="Trials in all.",
+)
 @param_option
 @seed_option
 @budget_option
@@ -74,7 +87,7 @@ def run(
     subject: str | None,
     config_path: Path | None,
     faults: tuple[str, ...],
-    trials: int,
+    trials: int | None,
     params: tuple[str, ...],
     seed: int,
     budget: float | None,
@@ -88,6 +101,8 @@ def run(
     config = open_config(config_path)
     chosen = config.subject(pick_subject(config, subject))
     parsed = [parse_fault(text) for text in faults]
+    computed = all(isinstance(fault, CrashStateFault) for fault in parsed)
+    trials = trials or (len(parsed) if computed else TRIALS)
     texts = parse_params(params)
     slots = slots or (os.cpu_count() or 2) + 1
     records = make_run_directory(results or config.results_directory, "run")
@@ -108,16 +123,21 @@ def run(
             emitter.add(progress)
             # The cases carry every parameter, so the road needs none of the subject's own.
             bare = msgspec.structs.replace(chosen, params={})
-            road = RealRoad(bare, space, keep=records / "cases", environment=environment_stamp(space.root))
+            road = _Roads(bare, space, records / "cases")
             try:
-                given = _params(chosen, road, texts)
-                cases = _cases(chosen.name, seed, [str(fault) for fault in parsed], given, trials)
+                given = _params(chosen, road.real, texts)
+                cases = _cases(chosen.name, seed, parsed, given, trials)
+                for case in _cases(chosen.name, seed, parsed, given, min(trials, len(parsed))):
+                    road.require_fit(case)
                 limits = Limits(seconds=budget or 3600.0, slots=slots)
                 run_campaign(road, cases, executor, limits, emitter, check_room=space.check_room, tally=tally)
             except KeyboardInterrupt:
                 interrupted = True
             finally:
                 road.close()
+        for outcome in tally.outcomes:
+            if outcome.case_dir:
+                annotate_case(Path(outcome.case_dir))
     except (UsageError, SubjectError):
         drop_run_directory(records, RECORDS)
         raise
@@ -134,9 +154,39 @@ def _params(subject: Subject, road: RealRoad, texts: dict[str, str]) -> dict[str
     return {**subject.params, **typed_params(subject.name, declared, texts, "--param")}
 
 
-def _cases(subject: str, seed: int, faults: list[str], params: dict[str, Param], trials: int) -> Iterator[Case]:
+class _Roads:
+    """Both roads as one: computed crash states go to the trace road, everything else to real processes."""
+
+    def __init__(self, subject: Subject, space: Workspace, keep: Path) -> None:
+        stamp = environment_stamp(space.root)
+        self.real = RealRoad(subject, space, keep=keep, environment=stamp)
+        self._trace = TraceRoad(subject, space, keep=keep, environment=stamp)
+
+    def require_fit(self, case: Case) -> None:
+        """Record a computed state's run and refuse a state that is none of it."""
+        state = parsed_state(case)
+        if state is not None:
+            require_fit(self._trace.recording(case).trace(), state)
+
+    def run(self, case: Case, trial_id: str, *, keep: bool = True) -> Outcome:
+        """Run one trial where it belongs."""
+        road: Road = self.real if parsed_state(case) is None else self._trace
+        return road.run(case, trial_id, keep=keep)
+
+    def close(self) -> None:
+        """End every process."""
+        try:
+            self.real.close()
+        finally:
+            self._trace.close()
+
+
+def _cases(subject: str, seed: int, faults: list[Fault], params: dict[str, Param], trials: int) -> Iterator[Case]:
+    """Each fault in turn. Computed states of one round share a seed, so that they are states of one run."""
     for number in range(trials):
-        yield Case(subject, subseed(seed, "case", number), faults[number % len(faults)], params)
+        fault = faults[number % len(faults)]
+        place = number // len(faults) if isinstance(fault, CrashStateFault) else number
+        yield Case(subject, subseed(seed, "case", place), str(fault), params)
 
 
 def _report(tally: Tally, output: Output, records: Path, subject: str, config: str) -> int:
@@ -186,4 +236,6 @@ def _print(console: Console, tally: Tally, records: Path, config: str) -> None:
         say(f"  seen       {one_line(finding.message)}")
         if example.case_dir:
             say(f"  replay     {replay_command(example.case_dir, config)}")
+            if parsed_state(example.case) is not None:
+                say(f"  reduce     {reduce_command(example.case_dir, config)}")
     say(f"records: {records}")

@@ -15,7 +15,7 @@ from crashlab.engine.workspace import Workspace
 from crashlab.errors import LabError, UsageError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
-from crashlab.model.case import Case
+from crashlab.model.case import Case, Param
 from crashlab.model.history import Ended, EndKind
 from crashlab.model.outcome import Outcome
 from crashlab.states.models import Model
@@ -48,6 +48,11 @@ class TraceRoad:
         self._slots = Slots(subject)
         self._recordings: dict[bytes, Recording] = {}
         self._lock = threading.Lock()
+
+    def declared_params(self) -> dict[str, Param]:
+        """Return the workload's parameters with the subject's overrides; see `RealRoad`."""
+        with self._slots.use() as slot:
+            return self._slots.params(slot.judge, {})
 
     def recording(self, case: Case) -> Recording:
         """Return the recorded run of a case, making it if there is none yet.
