@@ -18,12 +18,13 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.decide.bench import Figure, bench_kills, named_bench
+from crashlab.decide.bench_states import bench_states
 from crashlab.decide.config import Config
 from crashlab.engine.environment import environment_stamp
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
-OWN = ("kills",)
+OWN = ("kills", "states")
 Bench: TypeAlias = Callable[..., Iterator[Figure]]
 
 
@@ -46,7 +47,7 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills. crashlab.toml registers more under [bench] as NAME = "module:attr".
+    Benches of its own: kills, states. crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
@@ -90,6 +91,8 @@ def _figures(
 ) -> Iterator[Figure]:
     if name in benches:
         yield from benches[name](rounds=rounds)
+    elif name == "states":
+        yield from bench_states(seed=seed, rounds=rounds, workspace=workspace)
     else:
         chosen = config.subject(pick_subject(config, subject))
         yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)

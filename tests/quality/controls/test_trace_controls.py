@@ -46,7 +46,5 @@ def test_a_wolf_crying_road_is_told():
     control = next(control for control in MINE if control.id == "off-power-loss")
     wolf = msgspec.structs.replace(control, twin=control.broken)
     with Workspace() as space:
-        (result,) = run_trace_controls(
-            lambda subject, plan: TraceRoad(subject, space, plan=plan), 1, controls=(wolf,)
-        )
+        (result,) = run_trace_controls(lambda subject, plan: TraceRoad(subject, space, plan=plan), 1, controls=(wolf,))
     assert result.verdict is ControlVerdict.TWIN_NOT_CLEAN
