@@ -29,7 +29,8 @@ def begin(project, *args, **more):
         if process.poll() is not None:
             raise AssertionError(f"it ended by itself: {process.communicate()}")
         for run in project.runs():
-            if b'"trial-finished"' in (run / "records.ndjson").read_bytes():
+            records = run / "records.ndjson"  # the directory comes first
+            if records.exists() and b'"trial-finished"' in records.read_bytes():
                 return process, psutil.Process(process.pid).children(recursive=True)
         time.sleep(0.02)
     process.kill()
