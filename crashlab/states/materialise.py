@@ -81,6 +81,8 @@ class Materialiser:
         """
         kept = self._seek(state)
         per_inode = self._per_inode(kept)
+        for name in self.trace.directories:  # a directory itself is never lost: its own entry has no record
+            (directory / name).mkdir(parents=True, exist_ok=True)
         for path, inode in self._names(kept).items():
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ knows, and which of the names are there. The `-shm` is left out, being volatile.
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -59,11 +60,14 @@ def replay_into(trace: Trace, directory: Path) -> dict[str, int]:
     return names
 
 
-def compare_with_disk(trace: Trace, disk: Path, scratch: Path) -> tuple[Difference, ...]:
+def compare_with_disk(
+    trace: Trace, disk: Path, scratch: Path, *, labs_own: Callable[[str], bool] | None = None
+) -> tuple[Difference, ...]:
     """Replay a trace in `scratch` (empty) and return how `disk` differs from it; nothing means whole.
 
     `disk`: the run's directory after its processes ended. Reads raw bytes: no database in it may be open in
-    this process.
+    this process. `labs_own`, where the program's own files were recorded too: says of a file there, by its name
+    relative to it, that it is not the program's; every other file that the recording doesn't know is a difference.
     """
     names = replay_into(trace, scratch)
     under_way = [op for op in trace.unfinished if trace.kinds[op] in ENTRY_KINDS][:UNFINISHED_MAX]
@@ -73,17 +77,21 @@ def compare_with_disk(trace: Trace, disk: Path, scratch: Path) -> tuple[Differen
         for place, op in enumerate(under_way):
             if chosen >> place & 1:
                 apply_entry(trace, op, variant)
-        found = _differences(trace, disk, scratch, variant)
+        found = _differences(trace, disk, scratch, variant, labs_own)
         if best is None or len(found) < len(best):
             best = found
     return tuple(best or ())
 
 
-def _differences(trace: Trace, disk: Path, scratch: Path, names: dict[str, int]) -> list[Difference]:
+def _differences(
+    trace: Trace, disk: Path, scratch: Path, names: dict[str, int], labs_own: Callable[[str], bool] | None
+) -> list[Difference]:
     """Compare the disk with the replayed inodes under these names."""
     databases = {file.path for file in trace.files if file.role is Role.MAIN}
     known = {file.path for file in trace.files} | set(trace.paths)
     known |= {database + sidecar for database in databases for sidecar in _SIDECARS}
+    if labs_own is not None:
+        known |= {name for name in _names_on_disk(disk, scratch) if not labs_own(name)} - trace.left_out
     found: list[Difference] = []
     for name in sorted(known):
         there = (disk / name).is_file()
@@ -98,17 +106,23 @@ def _differences(trace: Trace, disk: Path, scratch: Path, names: dict[str, int])
     return found
 
 
-def require_same(trace: Trace, disk: Path, scratch: Path) -> None:
-    """Raise LabError, naming the files, when the replay differs from the disk."""
-    differences = compare_with_disk(trace, disk, scratch)
+def require_same(trace: Trace, disk: Path, scratch: Path, *, labs_own: Callable[[str], bool] | None = None) -> None:
+    """Raise LabError, naming the files, when the replay differs from the disk; see `compare_with_disk`."""
+    differences = compare_with_disk(trace, disk, scratch, labs_own=labs_own)
     if differences:
         more = f" and {len(differences) - 5} more" if len(differences) > 5 else ""
         raise LabError(
             "the recording is not whole, so it proves nothing: "
             + "; ".join(map(str, differences[:5]))
             + more
-            + ". Something wrote past the tap"
+            + ". Something wrote past the tap and past Python's file functions"
         )
+
+
+def _names_on_disk(disk: Path, scratch: Path) -> set[str]:
+    """Names of all files but the `-shm` and those of the replay."""
+    found = (path for path in disk.rglob("*") if scratch not in path.parents and path.is_file())
+    return {path.relative_to(disk).as_posix() for path in found if not path.name.endswith("-shm")}
 
 
 def _contents(trace: Trace, disk: Path, old: Path, inode: int) -> str:

@@ -339,7 +339,7 @@ class _Builder:
                 "record from an empty directory, or give the directory's first contents"
             )
         self._open[key] = found
-        if self.trace.files[found].initial and self.trace.files[found].role is Role.PLAIN:
+        if self.trace.files[found].role is Role.PLAIN:  # there before, or made by the program and then SQLite's
             self.trace.files[found] = self.trace.files[found]._replace(role=op.role)
         if op.role is Role.PLAIN and op.flags & os.O_TRUNC:
             return int(TraceKind.TRUNCATE), found
