@@ -6,6 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import ClassVar
 
+from crossing_workloads import write_unseen
 from plain_workload import Handle, Plain
 
 from crashlab.model.step import Effect, Step, Table
@@ -128,11 +129,9 @@ class NeverComesUp(Plain):
 
 
 class WritesPastTheTap(Plain):
-    """Its start-up writes to the database file with `open`."""
+    """Its start-up writes to the database file so that nobody sees it."""
 
     def restart(self, ctx):
         if ctx.database.exists() and ctx.database.stat().st_size > 100:
-            with open(ctx.database, "r+b") as file:
-                file.seek(80)  # bytes of the header that are kept for later use
-                file.write(b"x")
+            write_unseen(ctx.database, b"x", 80)  # bytes of the header that are kept for later use
         return self.open(ctx)

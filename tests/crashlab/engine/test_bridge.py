@@ -1,5 +1,6 @@
 """A real kill leaves what the log of the killed process says, to the byte; a bridge that doesn't hold says so."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from crashlab.model.case import Case
 HERE = Path(__file__).parent
 PATH = (str(HERE), str(HERE.parent / "writers"))
 CHECKPOINTS = {"steps": 30, "checkpoint_every": 7}
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="calls the C library's own file functions")
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +66,13 @@ def test_more_points_than_exist_are_all_there_are(cross):
     assert 100 < bridged.points <= 400
 
 
+@POSIX
 def test_a_recording_that_misses_writes_is_no_bridge(cross):
     with pytest.raises(LabError, match=r"past the tap"):
         cross("crossing_workloads:PastTheTap", 5)
 
 
+@POSIX
 def test_a_write_past_the_tap_is_seen_where_only_a_kill_can_show_it(cross):
     bridged = cross("crossing_workloads:PastTheTapForAWhile", 60, params={"steps": 10})
     assert bridged.points > bridged.equal > 0

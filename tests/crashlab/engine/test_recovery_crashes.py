@@ -1,6 +1,7 @@
 """Recoveries that are crashed come to the same content; start-ups that don't repair idempotently are caught."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ HERE = Path(__file__).parent
 PATH = (str(HERE), str(HERE.parent / "writers"))
 KILLS = (Model(Policy.KILL, states_max=200, direct_max=20),)
 POWER_LOSSES = (Model(Policy.TORN, states_max=200, direct_max=20),)
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="calls the C library's own file functions")
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,7 @@ def test_a_program_that_refuses_goes_on_refusing_and_belongs_to_the_oracles(expl
     assert explored.recovery.mismatches == 0
 
 
+@POSIX
 def test_a_start_up_that_writes_past_the_tap_is_an_error(explore):
     with pytest.raises(LabError, match="past the tap"):
         explore("recovering_workloads:WritesPastTheTap", params={"steps": 8, "checkpoint_every": 2})
