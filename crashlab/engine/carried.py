@@ -1,12 +1,14 @@
 """The recording that a case directory carries: read with mistrust, checked before anything of it is used."""
 
+import hashlib
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from crashlab.engine.casedir import trace_of_case
+from crashlab.engine.casedir import trace_of_case, write_atomically
 from crashlab.errors import CrashlabError, RecordError
 from crashlab.log.format import HEADER_SIZE, USED_SLOT
 from crashlab.log.history import build_history
@@ -16,6 +18,7 @@ from crashlab.model.case import Case
 from crashlab.model.history import Ended, EndKind, History
 from crashlab.states.trace import Trace, load_trace
 
+SEAL = "digests.txt"
 TRACE_BYTES_MAX = 1 << 30
 FILE_BYTES_MAX = 4 << 30
 """No file of a recorded run may grow beyond this: a stranger's trace must not fill the disk."""
@@ -35,6 +38,7 @@ def load_recording(directory: str) -> Trace:
         if size > TRACE_BYTES_MAX:
             raise RecordError(f"{directory}: {size} bytes, expected at most {TRACE_BYTES_MAX}")
         trace = load_trace(bases)
+        _check_seal(directory)
         _check(trace, directory)
         _history(Case("recording", 0, "none"), bases)
     except CrashlabError:
@@ -51,14 +55,27 @@ def load_history(directory: str, case: Case) -> History:
     return _history(case, log_bases(directory))
 
 
-def trim_recording(directory: str) -> None:
-    """Cut the unused rest off a recording's segments, so that it is small to keep."""
-    for segment in Path(directory).glob("log.*"):
+def seal_recording(directory: str) -> None:
+    """Cut the unused rest off a recording's segments and note their digests, so that it is small and proven."""
+    for segment in sorted(Path(directory).glob("log.*")):
         data = segment.read_bytes()
         if len(data) >= HEADER_SIZE:
             used = memoryview(data)[: len(data) & ~7].cast("Q")[USED_SLOT]
             if HEADER_SIZE <= used < len(data):
                 os.truncate(segment, used)
+    write_atomically(Path(directory) / SEAL, "".join(_digests(directory)).encode())
+
+
+def _digests(directory: str) -> Iterator[str]:
+    for segment in sorted(Path(directory).glob("log.*")):
+        yield f"{hashlib.blake2b(segment.read_bytes(), digest_size=16).hexdigest()}  {segment.name}\n"
+
+
+def _check_seal(directory: str) -> None:
+    """Refuse a sealed recording of which a byte has changed."""
+    seal = Path(directory) / SEAL
+    if seal.exists() and seal.read_bytes() != "".join(_digests(directory)).encode():
+        raise RecordError(f"{directory}: the log is not the one that {SEAL} was made of: it is damaged or was changed")
 
 
 def carried_trace(path: Path) -> tuple[str, Trace | None]:

@@ -18,7 +18,10 @@ __all__ = ["Loss", "Moments", "require_fit"]
 
 
 class Loss(msgspec.Struct, frozen=True):
-    """What a power loss took. `lost`: operations, ascending. `torn`: (operation, mask of the sectors kept)."""
+    """What a power loss took. `lost`: operations, ascending. `torn`: (operation, mask of the sectors kept).
+
+    A mask of no sector means lost, one of all sectors means kept.
+    """
 
     lost: tuple[int, ...] = ()
     torn: tuple[tuple[int, int], ...] = ()
@@ -83,9 +86,10 @@ class Moments:
                 entries |= (op not in lost) << entry_place
                 entry_place += 1
                 continue
-            if op in masks:
-                torn.append((data_place, masks[op]))
-            elif op not in lost:
+            mask = masks.get(op, 0 if op in lost else -1) & ((1 << self.sectors(op)) - 1)
+            if 0 < mask < (1 << self.sectors(op)) - 1:
+                torn.append((data_place, mask))
+            elif mask:
                 keep |= 1 << data_place
             data_place += 1
         return CrashState(POWER_LOSS, moment, 0, keep, tuple(torn), entries)

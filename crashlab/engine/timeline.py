@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from crashlab.engine.carried import carried_trace, trim_recording
+from crashlab.engine.carried import carried_trace, seal_recording
 from crashlab.engine.casedir import load_case, write_atomically
 from crashlab.engine.moments import Moments
 from crashlab.engine.reduce import parsed_state
@@ -54,7 +54,7 @@ def annotate_case(directory: Path) -> None:
     records = merge([[record for record in read_log(base) if record.kind < 32] for base in log_bases(recording)])
     write_atomically(directory / TIMELINE, _text(_timeline(trace, state, fates, records)))
     write_atomically(directory / PERSISTED, _text(_persisted(trace, state, fates)))
-    trim_recording(recording)
+    seal_recording(recording)
 
 
 def _text(lines: Iterator[str]) -> bytes:
