@@ -25,7 +25,7 @@ from crashlab.errors import LabError, RecordError, UsageError
 from crashlab.faults.none import NoFault
 from crashlab.log.format import Kind
 from crashlab.log.reader import log_bases, read_log
-from crashlab.log.trace import Op, TraceKind, read_trace
+from crashlab.log.trace import Op, Role, TraceKind, read_trace
 from crashlab.model.case import Case
 from crashlab.model.history import EndKind
 from crashlab.model.seed import rng_for
@@ -288,7 +288,7 @@ def _candidates(ops: list[Op]) -> Iterator[_Candidate]:
     seen: Counter[tuple[str, str]] = Counter()
     for moment, op in enumerate(ops):
         operation = _OPERATIONS.get(op.kind)
-        if operation is None:
+        if operation is None or op.role is Role.PLAIN:  # the tap does not see the program's own files
             continue
         name = op.path.rpartition("/")[2]
         what = f"{op.role}.{operation}"
