@@ -46,7 +46,8 @@ class TraceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `synchronous` names the subject's parameter that sets `PRAGMA synchronous`; with it a power loss is judged
     at FULL and at NORMAL, without it at the program's own. `params` are set in the recorded run, `io_params`
     in the short run of the I/O sweep. `power_states` (for each setting), `kill_states`: crash states looked
-    at; `direct_max`: of those that no class covers. `seconds` bounds each row.
+    at; `direct_max`: of those that no class covers; `recovery`: of so many classes of each model the recovery
+    is crashed, too. `seconds` bounds each row.
     """
 
     enabled: bool = True
@@ -58,6 +59,7 @@ class TraceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     power_states: int = 400_000
     kill_states: int = 260_000
     direct_max: int = 250
+    recovery: int = 4
     seconds: float = 60.0
 
 
@@ -71,7 +73,7 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     subject: str = ""
     trials: int = 5200
-    budget: str = "90s"
+    budget: str = "115s"
     acks_max: int = 40
     rows_by: list[str] = []
     grid: dict[str, list[Param]] = {}

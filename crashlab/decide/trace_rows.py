@@ -12,6 +12,7 @@ from crashlab.decide.evidence import Row, RowResult
 from crashlab.engine.campaign import Tally
 from crashlab.engine.explore import Explored
 from crashlab.engine.io_sweep import Swept, sweep
+from crashlab.engine.recovery_crashes import RecoveryCrashes
 from crashlab.engine.road import RealRoad
 from crashlab.engine.subject import Subject
 from crashlab.engine.trace_road import TraceRoad
@@ -23,6 +24,7 @@ from crashlab.states.models import Model, Policy
 
 GROUP = "trace road"
 KILL_ROW = "every kill point, computed"
+RECOVERY_ROW = "crashes during recovery"
 SWEEP_ROW = "I/O errors at every call"
 
 
@@ -61,6 +63,7 @@ class TraceRows:
         self._keep = keep
         self._environment = environment
         self.outcome = TraceOutcome()
+        self._recovery: RecoveryCrashes | None = None
 
     def rows(self, executor: Executor, slots: int) -> Iterator[Row]:
         """Explore, sweep, and yield the rows in order."""
@@ -80,6 +83,8 @@ class TraceRows:
             jobs.insert(0, (KILL_ROW, FaultClass.PROCESS_DEATH, self._start(executor, road, first, kill)))
             for name, fault_class, job in jobs:
                 yield self._row(name, fault_class, job)
+            if self._recovery is not None:
+                yield _recovery_row(self._recovery)
         finally:
             road.close()
         yield self._sweep_row(executor, slots)
@@ -97,7 +102,13 @@ class TraceRows:
     def _start(
         self, executor: Executor, road: TraceRoad, setting: str, models: tuple[Model, ...]
     ) -> "Future[Explored]":
-        return executor.submit(road.explore, self._case(setting), models, seconds=self._config.seconds)
+        return executor.submit(
+            road.explore,
+            self._case(setting),
+            models,
+            seconds=self._config.seconds,
+            recovery=self._config.recovery,
+        )
 
     def _row(self, name: str, fault_class: FaultClass, job: "Future[Explored]") -> Row:
         try:
@@ -111,6 +122,9 @@ class TraceRows:
         self.outcome.distinct += distinct
         self.outcome.recoveries += recoveries
         self.outcome.case_dirs += [outcome.case_dir for outcome in explored.outcomes if outcome.case_dir]
+        if explored.recovery is not None:
+            crashed = explored.recovery
+            self._recovery = crashed if self._recovery is None else self._recovery.plus(crashed)
         classes = sum(coverage.classes for coverage in explored.coverage)
         disks = sum(coverage.disks for coverage in explored.coverage)
         checked = sum(coverage.cross_checked for coverage in explored.coverage)
@@ -176,3 +190,17 @@ class TraceRows:
 
     def _io_params(self) -> dict[str, Param]:
         return {name: value for name, value in self._config.io_params.items() if name in self._declared}
+
+
+def _recovery_row(crashes: RecoveryCrashes) -> Row:
+    """Recovery crashed at each of its operations: every path must come to the same content."""
+    return Row(
+        GROUP,
+        RECOVERY_ROW,
+        RowResult.FAIL if crashes.mismatches else RowResult.OK,
+        FaultClass.PROCESS_DEATH,
+        crashes.points + crashes.points_deeper,
+        crashes.mismatches,
+        detail=str(crashes),
+        invariants=("recovery/converges",) if crashes.mismatches else (),
+    )

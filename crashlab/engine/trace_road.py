@@ -92,9 +92,18 @@ class TraceRoad:
             return broke(case, trial_id, error)
 
     def explore(
-        self, case: Case, models: tuple[Model, ...], *, seconds: float, keep: bool = True, sample: float = 0.02
+        self,
+        case: Case,
+        models: tuple[Model, ...],
+        *,
+        seconds: float,
+        keep: bool = True,
+        sample: float = 0.02,
+        recovery: int = 0,
     ) -> Explored:
         """Explore every crash state of a case's recorded run under each model, within `seconds`.
+
+        `recovery`: of so many class representatives of each model the recovery is crashed, too.
 
         Raises:
             LabError: it cannot be recorded or explored here; never a silent pass.
@@ -110,6 +119,7 @@ class TraceRoad:
                 self._keep if keep else "",
                 self._environment,
                 sample,
+                recovery=recovery,
             )
             return slot.judge.explore(task, seconds)
 

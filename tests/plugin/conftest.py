@@ -31,6 +31,7 @@ io_steps = 2
 power_states = 400
 kill_states = 400
 direct_max = 20
+recovery = 1
 
 [gate.policy]
 phase_hits_min = 1
