@@ -1,4 +1,4 @@
-"""Recording one run: the workload under the tap from start to end, its log, and the proof that it is whole."""
+"""Recording one run: SQLite's files by the tap, the program's own beside them, and the proof that it is whole."""
 
 import shutil
 from pathlib import Path
@@ -16,6 +16,7 @@ from crashlab.model.history import EndKind
 from crashlab.states.replay import require_same
 from crashlab.states.trace import Trace, load_trace
 from crashlab.writers.order import Order, TapPlan
+from crashlab.writers.record.names import is_labs_own
 
 RECORDING_BYTES_MAX = 1 << 30
 
@@ -53,7 +54,7 @@ def record(slots: Slots, workspace: Workspace, case: Case, plan: TapPlan | None 
     scratch = Path(order.directory) / "replayed"
     scratch.mkdir()
     try:
-        require_same(recording.trace(), Path(order.directory), scratch)
+        require_same(recording.trace(), Path(order.directory), scratch, labs_own=is_labs_own)
     finally:
         shutil.rmtree(scratch)
     return recording

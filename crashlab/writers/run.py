@@ -17,7 +17,7 @@ from crashlab.writers.connection import ConnectMaker
 from crashlab.writers.context import RunContext
 from crashlab.writers.marks import Marks
 from crashlab.writers.order import HangUp, OnHangUp, Order, Trigger, log_base
-from crashlab.writers.tapped import build_tap
+from crashlab.writers.tapped import build_plain_files, build_tap
 
 EXIT_CRASHED = 70
 """Exit code of a writer whose workload raised outside a step (EX_SOFTWARE of sysexits.h)."""
@@ -44,9 +44,12 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
     on_hangup = order.hangup.on if order.hangup and process == 0 else None
     _prepare_hangup(on_hangup)
     tap = build_tap(order.tap, log, order.directory, marks.current_phase) if process == 0 else None
+    files = build_plain_files(order.tap, log, order.directory) if process == 0 else None
     try:
         if tap is not None:
             tap.install()
+        if files is not None:
+            files.install()
         marks.start()
         with marks.inside(MARK_START_UP):
             instance = workload.open(context)
@@ -64,6 +67,8 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
         marks.enter(MARK_CLOSE)
         instance.close()
         marks.leave(MARK_CLOSE)  # only a close() that returned was a clean one
+        if files is not None:
+            files.uninstall()
         if tap is not None:
             tap.uninstall()
     except HungUp:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from crashlab.log.writer import LogWriter
 from crashlab.sqlite.tap import Failer, Failure, Killer, Listener, Recorder, Seed, Selector, Tap
 from crashlab.writers.order import TapPlan
+from crashlab.writers.record import PlainFiles
 
 
 def build_tap(plan: TapPlan | None, log: LogWriter, directory: str, phase: Callable[[], str]) -> Tap | None:
@@ -27,3 +28,10 @@ def build_tap(plan: TapPlan | None, log: LogWriter, directory: str, phase: Calla
             listeners.append(Killer(selector, torn_bytes=torn, on_fire=log.fired))
     recorder = Recorder(log, directory, directory_syncs=plan.directory_syncs) if plan.record else None
     return Tap(*listeners, recorder=recorder, phase=phase)
+
+
+def build_plain_files(plan: TapPlan | None, log: LogWriter, directory: str) -> PlainFiles | None:
+    """Make the recorder of the program's own files, not yet installed; None when the plan records nothing."""
+    if plan is None or not plan.record:
+        return None
+    return PlainFiles(log, directory, directory_syncs=plan.directory_syncs)
