@@ -52,6 +52,8 @@ class RecoveryCrashes(msgspec.Struct, frozen=True):
     recorded in all recoveries. `points`: crash points of these (depth 1), `points_deeper`: of recoveries that
     began from one of those (depth 2); `disks`: different disks among them all; `restarts`: times that the
     program was started. `mismatches`: how many points did not converge, the first of them in `witnesses`.
+    `unseen`: files that a start-up wrote past SQLite: they are in no crash state of its recovery, so a program that
+    relies on one there is not judged.
     """
 
     exist: int = 0
@@ -66,6 +68,7 @@ class RecoveryCrashes(msgspec.Struct, frozen=True):
     mismatches: int = 0
     witnesses: tuple[RecoveryMismatch, ...] = ()
     stops: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
     @property
     def stop(self) -> str:
@@ -77,14 +80,16 @@ class RecoveryCrashes(msgspec.Struct, frozen=True):
         counts = {
             name: getattr(self, name) + getattr(other, name)
             for name in self.__struct_fields__
-            if name not in ("witnesses", "stops")
+            if name not in ("witnesses", "stops", "unseen")
         }
         stops = tuple(dict.fromkeys(self.stops + other.stops))
-        return RecoveryCrashes(**counts, witnesses=self.witnesses + other.witnesses, stops=stops)
+        unseen = tuple(sorted({*self.unseen, *other.unseen}))
+        return RecoveryCrashes(**counts, witnesses=self.witnesses + other.witnesses, stops=stops, unseen=unseen)
 
     def __str__(self) -> str:
         return (
             f"recovery crashes: {self.representatives:,} of {self.exist:,} representatives, {self.points:,} crash "
             f"points of their recoveries and {self.points_deeper:,} of recoveries from those, {self.disks:,} different "
             f"disks, {self.restarts:,} restarts, {self.mismatches:,} that did not converge; {self.stop}"
+            + (f"; not seen: {', '.join(self.unseen)}" if self.unseen else "")
         )

@@ -29,6 +29,7 @@ __all__ = ["RecoveryCrasher"]
 
 WITNESSES_KEPT = 20
 WITNESS_ROWS = 3
+UNSEEN_KEPT = 20
 POWER_LOSSES_PER_MOMENT = 3
 
 
@@ -72,6 +73,7 @@ class RecoveryCrasher:
         self._power_loss = power_loss
         self._stop = stop or (lambda: False)
         self._known: dict[bytes, Logical] = {}
+        self._unseen: set[str] = set()
         self._witnesses: list[RecoveryMismatch] = []
         self._stops: dict[str, None] = {}
         self._count = dict.fromkeys(
@@ -110,6 +112,7 @@ class RecoveryCrasher:
             restarts=self._restarter.restarts,
             witnesses=tuple(self._witnesses),
             stops=tuple(self._stops),
+            unseen=tuple(sorted(self._unseen)[:UNSEEN_KEPT]),
         )
 
     def _representative(self, state: CrashState, disk: Disk) -> None:
@@ -142,6 +145,7 @@ class RecoveryCrasher:
     ) -> list[tuple[CrashState, Disk]]:
         """Crash a recovery at points and compare; return those whose disks had not been seen before."""
         trace = recorded.trace
+        self._unseen |= recorded.unseen
         self._count["recordings"] += 1
         self._count["operations"] += sum(kind in DATA_KINDS or kind in ENTRY_KINDS for kind in trace.kinds)
         fresh: list[tuple[CrashState, Disk]] = []

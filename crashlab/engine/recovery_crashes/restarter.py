@@ -28,11 +28,15 @@ _SIDECARS = ("-wal", "-journal")
 
 
 class Recorded(NamedTuple):
-    """A recovery's operations, what it came to, and the directory that holds both; remove it when done."""
+    """A recovery's operations, what it came to, and the directory that holds both; remove it when done.
+
+    `unseen`: files that the program made and that no record knows, so that they are in no crash state.
+    """
 
     trace: Trace
     logical: Logical
     directory: Path
+    unseen: frozenset[str]
 
 
 class Restarter:
@@ -89,7 +93,9 @@ class Restarter:
             log.close()
         trace = load_trace([base], initial=initial)
         require_same(trace, run, scratch)
-        return Recorded(trace, self._read(run, refusal), directory)
+        known = {file.path for file in trace.files}.union(trace.paths, names)
+        unseen = frozenset(name for name in _names_in(run) - known if not name.endswith("-shm"))
+        return Recorded(trace, self._read(run, refusal), directory, unseen)
 
     def _start(self, directory: Path) -> Logical:
         return self._read(directory, self._run(directory))
@@ -124,11 +130,13 @@ class Restarter:
         return directory
 
 
+def _names_in(directory: Path) -> set[str]:
+    return {path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file()}
+
+
 def read_disk(directory: Path) -> Disk:
     """Read all files of a directory in which no database is open."""
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
-    }
+    return {name: (directory / name).read_bytes() for name in _names_in(directory)}
 
 
 def write_disk(disk: Disk, directory: Path) -> None:

@@ -128,6 +128,14 @@ class NeverComesUp(Plain):
         raise RuntimeError("call the operator")
 
 
+class LeavesANote(Plain):
+    """Its start-up writes a file of its own."""
+
+    def restart(self, ctx):
+        (ctx.directory / "started.txt").write_text("started")
+        return self.open(ctx)
+
+
 class WritesPastTheTap(Plain):
     """Its start-up writes to the database file so that nobody sees it."""
 

@@ -136,6 +136,13 @@ def test_a_start_up_that_writes_past_the_tap_is_an_error(explore):
         explore("recovering_workloads:WritesPastTheTap", params={"steps": 8, "checkpoint_every": 2})
 
 
+def test_a_file_that_no_record_knows_is_told_of(explore):
+    crashed = explore("recovering_workloads:LeavesANote", recovery=2).recovery
+    assert crashed.unseen == ("started.txt",)
+    assert str(crashed).endswith("; not seen: started.txt")
+    assert explore("plain_workload:plain").recovery.unseen == ()
+
+
 def test_every_representative_is_taken_where_the_limit_allows(explore):
     crashed = explore("plain_workload:plain", recovery=10_000, params={"steps": 1}).recovery
     assert crashed.representatives + crashed.unsound == crashed.exist
