@@ -1,13 +1,12 @@
 """The bridge: that what the trace road computes from a log is what a real kill leaves on the disk.
 
 The killed process is itself the recorded one. Killed by its tap at an exact call, whole or torn at a byte, its
-log replayed must equal the files to the byte: main, `-wal`, `-journal` and the names (the `-shm` is volatile
-and left out). Killed from outside, by a timer of the kernel's, the one unfinished operation of each thread may
-be absent, whole or a prefix. Where one thread does all (and SQLite's randomness is seeded), the files must
-also equal the crash state that another run's trace gives for that operation, WAL salts included.
+log replayed must equal the files to the byte: main, `-wal`, `-journal`, the program's own, and the names (the
+`-shm` is volatile and left out). Killed from outside, by a timer of the kernel's, the one unfinished operation
+of each thread may be absent, whole or a prefix. Where one thread does all (and SQLite's randomness is seeded),
+the files must also equal the crash state that another run's trace gives for that operation, WAL salts included.
 """
 
-import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -34,6 +33,7 @@ from crashlab.states.replay import compare_with_disk
 from crashlab.states.state import KILL, CrashState
 from crashlab.states.trace import Trace, load_trace
 from crashlab.writers.order import Action, Moment, Order, TapPlan, Trigger
+from crashlab.writers.record.names import is_labs_own
 
 __all__ = ["BridgeDifference", "Bridged", "bridge"]
 
@@ -42,7 +42,6 @@ POINTS_MAX = 100_000
 DIFFERENCES_KEPT = 20
 DELAY_US_MAX = 2_000
 _OPERATIONS = {TraceKind.WRITE: "write", TraceKind.TRUNCATE: "truncate", TraceKind.DELETE: "delete"}
-_LAB_FILES = re.compile(r"log\.\d+.*|stderr\.\d+|signal\..*|replayed.*")
 
 
 class BridgeDifference(msgspec.Struct, frozen=True):
@@ -64,8 +63,7 @@ class Bridged(msgspec.Struct, frozen=True):
     that left an operation begun and not done. `prefixes`, `prefixes_equal`: tap kills compared with the other
     run's prefix (none where several threads write: `threads`). `missed`: runs that ended before their kill.
     `differences`: how many comparisons differed, the first of them in `differing`. `errors`: runs that broke,
-    or whose log can't be read. `unseen`: files in the run's directory that no log knows, which nothing here
-    speaks for.
+    or whose log can't be read.
     """
 
     points: int = 0
@@ -82,7 +80,6 @@ class Bridged(msgspec.Struct, frozen=True):
     differences: int = 0
     differing: tuple[BridgeDifference, ...] = ()
     errors: tuple[str, ...] = ()
-    unseen: tuple[str, ...] = ()
 
     def require_equal(self) -> None:
         """Raise LabError unless kills hit and every comparison was equal."""
@@ -158,7 +155,6 @@ class _Crossing:
         self._counts: Counter[str] = Counter()
         self._differing: list[BridgeDifference] = []
         self._errors: list[str] = []
-        self._unseen: set[str] = set()
 
     def by_tap(self, many: int, rng: Random) -> None:
         """Die at exact calls, in the order of the recorded run."""
@@ -217,15 +213,13 @@ class _Crossing:
         disk = Path(order.directory)
         scratch = disk / "replayed"
         scratch.mkdir()
-        differences = compare_with_disk(killed, disk, scratch)
+        differences = compare_with_disk(killed, disk, scratch, labs_own=is_labs_own)
         shutil.rmtree(scratch)
-        self._unseen |= _names_on_disk(disk) - _known(killed)
         return self._agree(name, "own log", tuple(map(str, differences)))
 
     def _as_the_other_run(self, order: Order, states: Materialiser, point: _Point) -> bool:
         disk, shown = Path(order.directory), states.show(point.state)
-        names = _known(self._trace)
-        there, wanted = _names_on_disk(disk) & names, _names_on_disk(shown)
+        there, wanted = _names_on_disk(disk), _names_on_disk(shown)
         found = [f"{name}: on the disk, not in the prefix" for name in sorted(there - wanted)]
         found += [f"{name}: in the prefix, not on the disk" for name in sorted(wanted - there)]
         for name in sorted(there & wanted):
@@ -251,7 +245,6 @@ class _Crossing:
             kinds=dict(sorted(self._kinds.items())),
             differing=tuple(self._differing),
             errors=tuple(self._errors),
-            unseen=tuple(sorted(self._unseen)),
         )
 
 
@@ -320,11 +313,7 @@ def _point(candidate: _Candidate, rng: Random) -> _Point:
     return _Point(moment, -1, f"{what}#{n} file={name}", f"{what} before")
 
 
-def _known(trace: Trace) -> set[str]:
-    return {file.path for file in trace.files} | set(trace.paths)
-
-
 def _names_on_disk(directory: Path) -> set[str]:
     """Names of files in a run's directory, without the lab's own and the `-shm`."""
     names = (path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
-    return {name for name in names if not name.endswith("-shm") and not _LAB_FILES.fullmatch(name)}
+    return {name for name in names if not name.endswith("-shm") and not is_labs_own(name)}
