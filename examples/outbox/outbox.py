@@ -32,13 +32,18 @@ class Outbox:
 
     def mark_sent(self, number: int) -> None:
         """Note that a message was sent."""
-        self._db.execute("UPDATE message SET sent = 1 WHERE number = ?", (number,))
+        if not self._db.execute("UPDATE message SET sent = 1 WHERE number = ?", (number,)).rowcount:
+            raise KeyError(number)
         self._changed()
 
     def _changed(self) -> None:
         self._changes += 1
         if self._changes % self._commit_every == 0:
-            self._db.commit()
+            try:
+                self._db.commit()
+            except sqlite3.Error:
+                self._db.rollback()
+                raise
             if self._checkpoint_every and self._changes % self._checkpoint_every == 0:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
