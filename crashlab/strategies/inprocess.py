@@ -6,8 +6,8 @@ database may be read while this process has it open. No kill happens here, and n
 """
 
 import shutil
-import sqlite3
 from collections import OrderedDict
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,19 +19,23 @@ from crashlab.engine.recording import Recording
 from crashlab.engine.road import DATABASE
 from crashlab.engine.timeline import annotate_case
 from crashlab.engine.workspace import Workspace
-from crashlab.errors import LabError, UsageError
+from crashlab.errors import CrashlabError, LabError, UsageError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
-from crashlab.log.history import build_history
-from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.log.writer import LogWriter
 from crashlab.model.case import Case, Param
 from crashlab.model.history import Ended, EndKind
 from crashlab.model.outcome import Outcome
+from crashlab.model.phase import MARK_CLOSE, MARK_START_UP
+from crashlab.sqlite.tap import Tap
 from crashlab.states.replay import require_same
 from crashlab.states.trace import Trace
 from crashlab.strategies.workload import plan_workload
-from crashlab.writers.order import Order, TapPlan
-from crashlab.writers.run import run_process
+from crashlab.writers.connection import ConnectMaker
+from crashlab.writers.context import RunContext
+from crashlab.writers.marks import Marks
+from crashlab.writers.order import Order, TapPlan, log_base
+from crashlab.writers.tapped import build_tap
 
 RECORDINGS_MAX = 64
 """Recorded runs kept on disk at a time; an older one is made again when it is asked for."""
@@ -44,7 +48,7 @@ class InProcess:
 
     `workload`: the object, not its name; by default the one that runs plans. `directory`: where runs go,
     in memory (tmpfs) if not given and there is one; what is made in it is removed. One at a time may record
-    in a process.
+    in a process. Only workloads of one lane, and of their files only SQLite's are recorded.
     """
 
     def __init__(self, workload: Any = plan_workload, *, directory: Path | None = None) -> None:
@@ -129,9 +133,14 @@ class InProcess:
             tap=TapPlan(record=True, seed=case.subseed("sqlite")),
             log_bytes_max=LOG_BYTES_MAX,
         )
-        code = run_process(self.workload, order, 0, _never)
-        if code:
-            raise LabError(f"case {case.case_id}: the run that was to be recorded {_why(case, order.directory)}")
+        try:
+            run_here(self.workload, order)
+        except CrashlabError:
+            raise
+        except Exception as error:
+            raise LabError(
+                f"case {case.case_id}: the run that was to be recorded broke ({type(error).__name__}: {error})"
+            ) from error
         recording = Recording(order.directory, order)
         trace = recording.trace()
         scratch = Path(order.directory) / "replayed"
@@ -151,12 +160,47 @@ class InProcess:
         return {**declared, **case.params}
 
 
-def _why(case: Case, directory: str) -> str:
-    records = merge([list(read_log(base)) for base in log_bases(directory)])
-    notes = build_history(case.case_id, records, Ended(EndKind.EXITED, 1)).notes
-    last = next((note.text for note in reversed(notes) if note.text.startswith("crashed: ")), "broke")
-    return last.strip().splitlines()[-1]
+def run_here(workload: Any, order: Order) -> None:
+    """Run a workload of one lane from open to close in this process, under the tap, with everything in the log.
+
+    Raises:
+        UsageError: it has several lanes, or another tap is installed here.
+        TapUnavailableError: this process's SQLite cannot be tapped.
+    """
+    log = LogWriter(log_base(order.directory, 0), bytes_max=order.log_bytes_max)
+    marks = Marks(log, None, lambda trigger: None)
+    maker = ConnectMaker(marks)
+    context = RunContext(order, 0, maker.connect, log)
+    tap = build_tap(order.tap, log, order.directory, marks.current_phase) or Tap()
+    try:
+        with tap:
+            with marks.inside(MARK_START_UP):
+                instance = workload.open(context)
+            try:
+                for name, value in maker.effective_settings().items():
+                    log.setting(name, value)
+                _run_steps(workload, instance, context, marks, order)
+                marks.enter(MARK_CLOSE)
+            finally:
+                instance.close()
+            marks.leave(MARK_CLOSE)
+    finally:
+        log.close()
 
 
-def _never(_trigger: object) -> None:
-    raise LabError(f"a fault was let loose in the lab's own process (SQLite {sqlite3.sqlite_version})")
+def _run_steps(workload: Any, instance: Any, context: RunContext, marks: Marks, order: Order) -> None:
+    lanes = workload.lanes(context)
+    if len(lanes) != 1 or lanes[0].process:
+        raise UsageError(f"{len(lanes)} lanes: in this process only workloads of one lane run; use the trace road")
+    (lane,) = lanes
+    for step in islice(workload.steps(lane, instance, context), order.steps_max):
+        marks.log.begin(lane.name, step.seq, step.effects)
+        marks.step_begins()
+        try:
+            happened = step.do()
+        except Exception as error:
+            marks.log.refused(lane.name, step.seq, f"{type(error).__name__}: {error}"[:500])
+        else:
+            marks.log.ack(lane.name, step.seq, None if happened is None else tuple(happened))
+            marks.acked()
+        context.stepped.tick()

@@ -41,7 +41,9 @@ def plans(
             if name not in known:
                 raise UsageError(f"plans: {what} has {name!r}, expected some of {known}{did_you_mean(name, known)}")
     if not (journals and synchronous and page_sizes and autocheckpoints):
-        raise UsageError("plans: journals, synchronous, page_sizes and autocheckpoints each need at least one value")
+        raise UsageError(
+            "plans: journals, synchronous, page_sizes and autocheckpoints: expected at least one value in each"
+        )
     if not set(page_sizes) <= set(PAGE_SIZES):
         raise UsageError(f"plans: page_sizes={page_sizes}, expected some of {PAGE_SIZES}")
     if operations_max < 1 or edits_max < 1 or not 1 <= keys_max <= KEY_MAX or not 0 <= size_max <= SIZE_MAX:

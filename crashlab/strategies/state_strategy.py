@@ -36,15 +36,18 @@ def crash_states(
     if not 0 <= first <= end <= len(trace):
         raise UsageError(f"crash_states: moments {first} to {end}, expected 0 to {len(trace)}, the first first")
     moments = Moments(trace)
-    return st.tuples(st.sampled_from([Policy(policy) for policy in policies]), st.integers(first, end)).flatmap(
+    return st.tuples(
+        st.sampled_from([Policy(policy) for policy in policies]), st.sampled_from(range(first, end + 1))
+    ).flatmap(
         lambda chosen: _kills(trace, chosen[1]) if chosen[0] is Policy.KILL else _losses(moments, *chosen, entries)
     )
 
 
 def _kills(trace: Trace, moment: int) -> st.SearchStrategy[CrashState]:
     write = moment < len(trace) and trace.kinds[moment] == TraceKind.WRITE
-    torn = st.integers(0, trace.lengths[moment] - 1 if write and trace.lengths[moment] else 0)
-    return torn.map(lambda done: CrashState(KILL, moment, done))
+    if not write or trace.lengths[moment] < 2:
+        return st.just(CrashState(KILL, moment))
+    return st.integers(0, trace.lengths[moment] - 1).map(lambda done: CrashState(KILL, moment, done))
 
 
 def _losses(moments: Moments, policy: Policy, moment: int, entries: bool) -> st.SearchStrategy[CrashState]:
