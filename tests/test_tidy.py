@@ -14,7 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("crashlab", "store", "harness")
 LINES_MAX = 400
 LONGER = {
-    "crashlab/api.py": "trials, their explanation and the lab of warm processes; to be split",
     "crashlab/states/models.py": "the fault models side by side, because their differences are what matters",
 }
 """Modules that may be longer, with the reason."""

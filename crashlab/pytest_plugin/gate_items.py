@@ -22,10 +22,10 @@ from crashlab.decide.evidence import GateReport, RowResult
 from crashlab.decide.evidence import Row as GateRow
 from crashlab.decide.gate import planned_rows
 from crashlab.decide.interference import GROUP as INTERFERENCE_GROUP
-from crashlab.decide.trace_rows import GROUP as TRACE_GROUP
 from crashlab.decide.policy import Decision
 from crashlab.decide.surroundings import GROUP as ENVIRONMENT_GROUP
 from crashlab.decide.surroundings import PREFLIGHT
+from crashlab.decide.trace_rows import GROUP as TRACE_GROUP
 from crashlab.errors import CrashlabError, UsageError
 from crashlab.gallery.controls.registry import CONTROLS
 from crashlab.model.contract import FaultClass
