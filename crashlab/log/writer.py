@@ -84,7 +84,7 @@ class LogWriter:
                 f"log {self.base}: {number} segments of {self._segment_bytes} bytes are full; "
                 "give the run fewer steps or raise the log's cap"
             )
-        segment = _Segment(self.base, number, max(self._segment_bytes, HEADER_SIZE + RECORD.size + payload + 8))
+        segment = _Segment(self.base, number, max(self._segment_bytes, (HEADER_SIZE + RECORD.size + payload + 15) & ~7))
         HEADER.pack_into(segment.map, 0, MAGIC, VERSION, self.process, self._pid, number)
         segment.words[USED_SLOT] = HEADER_SIZE
         after = (at[0], HEADER_SIZE, segment)

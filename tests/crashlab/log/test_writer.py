@@ -37,6 +37,15 @@ def test_records_come_back_whole_and_in_order(base):
     assert list(read_log(base)) == found
 
 
+@pytest.mark.parametrize("over", range(9))
+def test_a_record_of_any_size_fits_a_segment_of_its_own(base, over):
+    log = LogWriter(base, segment_bytes=4096)
+    log.append(Kind.NOTE, b"x" * (20_000 + over))
+    log.append(Kind.NOTE, b"y")
+    log.close()
+    assert [len(record.payload) for record in read_log(base)] == [20_000 + over, 1]
+
+
 def test_segments_roll_over_and_a_large_record_gets_one_of_its_own(base, tmp_path):
     log = LogWriter(base, segment_bytes=4096)
     for number in range(300):
