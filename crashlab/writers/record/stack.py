@@ -104,6 +104,8 @@ def make_open(ledger: Ledger, file_class: Callable[..., Any]) -> Callable[..., A
             if buffering < 0 or lines:
                 buffering = _buffer_size(raw)
             if not buffering:
+                if text:
+                    raise ValueError("can't have unbuffered text I/O")
                 return raw
             if "+" in mode:
                 result = io.BufferedRandom(raw, buffering)
@@ -138,13 +140,11 @@ def _recorded(ledger: Ledger, file: Any, mode: Any, opener: object) -> bool:
 def _sound(
     mode: str, text: bool, buffering: int, encoding: str | None, errors: str | None, newline: str | None
 ) -> bool:
-    """Whether the real `open` would take the arguments."""
+    """Whether the real `open` would come as far as opening the file."""
     kinds = [letter for letter in mode if letter in "rwax"]
     if len(set(mode)) != len(mode) or set(mode) - set("rwax+bt") or len(kinds) != 1 or ("b" in mode and "t" in mode):
         return False
-    if text:
-        return buffering != 0 and newline in (None, "", "\n", "\r", "\r\n")
-    return encoding is None and errors is None and newline is None
+    return text or (encoding is None and errors is None and newline is None)
 
 
 def _buffer_size(raw: Any) -> int:
