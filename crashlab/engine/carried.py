@@ -74,7 +74,7 @@ def _digests(directory: str) -> Iterator[str]:
 def _check_seal(directory: str) -> None:
     """Refuse a sealed recording of which a byte has changed."""
     seal = Path(directory) / SEAL
-    if seal.exists() and seal.read_bytes() != "".join(_digests(directory)).encode():
+    if seal.exists() and seal.read_bytes().split() != "".join(_digests(directory)).encode().split():
         raise RecordError(f"{directory}: the log is not the one that {SEAL} was made of: it is damaged or was changed")
 
 
