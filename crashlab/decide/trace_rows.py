@@ -134,6 +134,8 @@ class TraceRows:
         )
         if explored.lost_steps_max:
             detail += f"; a power loss may take up to {explored.lost_steps_max} acked steps, as the contract allows"
+        if explored.undone_last:
+            detail += "; with a rollback journal the last commit may come back undone (synchronous=EXTRA closes that)"
         if explored.failures:
             detail += f"; {explored.failures} of {explored.judged} classes and disks failed"
         return Row(

@@ -119,9 +119,9 @@ class _Point(NamedTuple):
 def bridge(slots: Slots, workspace: Workspace, case: Case, points: int, *, outside: int = 0) -> Bridged:
     """Kill a case's workload `points` times by the tap and `outside` times by the kernel's timer, and compare.
 
-    The points are drawn with the case's seed from all writes, truncates and deletes of a recorded run, without
-    repeats; where fewer exist, all are taken. The workload does the same operations in each run, or points
-    are missed.
+    The points are drawn with the case's seed from all writes, truncates and deletes of a recorded run, each taken
+    before any a second time, and no point twice; a run of very few operations has fewer than were asked for.
+    The workload does the same operations in each run, or points are missed.
 
     Raises:
         LabError: the workload cannot be recorded, or its recording is not whole (something writes past the tap).

@@ -16,6 +16,7 @@ from crashlab.engine.casedir import save_case
 from crashlab.engine.judge import EVIDENCE, clear_run
 from crashlab.engine.recover import restart_and_read
 from crashlab.engine.recovery_crashes import RecoveryCrasher, RecoveryCrashes, RecoveryLimits, Restarter
+from crashlab.engine.verdict import judge_view
 from crashlab.log.format import Record
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
@@ -25,7 +26,6 @@ from crashlab.model.finding import Finding, Identity, Verdict
 from crashlab.model.history import Ended, EndKind, History, StepState
 from crashlab.model.outcome import Outcome
 from crashlab.model.seed import rng_for
-from crashlab.oracles.all import judge_all
 from crashlab.oracles.view import Recovered, View
 from crashlab.states.coverage import Coverage
 from crashlab.states.explore import Seen, explore
@@ -66,7 +66,8 @@ class Explored(msgspec.Struct, frozen=True):
     """What an exploration showed. `judged`: classes and disks that the oracles saw; `failures`: of these.
 
     `states_failed`: crash states in the failing classes. `lost_max`: most acked rows that a power loss took
-    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash. `recovery`:
+    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash. `undone_last`:
+    times that only the last commit was undone, as a rollback journal's may be below EXTRA. `recovery`:
     crashes of the recoveries, None when they were not asked for; a class with one that does not converge counts
     among the failures.
     """
@@ -82,6 +83,7 @@ class Explored(msgspec.Struct, frozen=True):
     lost_seconds_max: float = 0.0
     settings: dict[str, str] = {}
     recovery: RecoveryCrashes | None = None
+    undone_last: int = 0
 
 
 def explore_recording(workload: Any, task: ExploreOrder, stage: Callable[[str], None]) -> Explored:
@@ -111,7 +113,7 @@ class _Explorer:
         self._outcomes: list[Outcome] = []
         self._identities: dict[Identity, int] = {}
         self._judged = self._failures = self._states_failed = 0
-        self._lost_steps = 0
+        self._lost_steps = self._undone = 0
         self._lost_seconds = 0.0
         self._numbers = 0
         self._recovery: RecoveryCrashes | None = None
@@ -207,7 +209,8 @@ class _Explorer:
         for state in dict.fromkeys((seen.last_state, seen.first_state)):
             history = self._history(state.op)
             view = self._view(history, seen.value, fault_class)
-            findings = judge_all(view)
+            findings, undone = judge_view(view, self._whole.settings)
+            self._undone += undone
             if findings:
                 failed = True
                 self._keep(state, history, findings)
@@ -296,6 +299,7 @@ class _Explorer:
             self._lost_seconds,
             self._whole.settings,
             self._recovery,
+            self._undone,
         )
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from crashlab.engine.casedir import save_case
 from crashlab.engine.recover import read_main_alone, restart_and_read
+from crashlab.engine.verdict import judge_view
 from crashlab.errors import CrashlabError, LimitError, RecordError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
@@ -28,7 +29,6 @@ from crashlab.model.history import Ended, EndKind, History
 from crashlab.model.outcome import Exposure, Outcome
 from crashlab.model.phase import death_phases
 from crashlab.model.step import Row
-from crashlab.oracles.all import judge_all
 from crashlab.oracles.view import View
 from crashlab.sqlite.exposure import measure_exposure
 from crashlab.sqlite.files import Triplet
@@ -119,11 +119,12 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
         recovered,
         history.settings.get("synchronous", "FULL"),
     )
-    findings = judge_all(view)
+    findings, undone = judge_view(view, history.settings)
     judged = time.perf_counter_ns()
     outcome = msgspec.structs.replace(
         outcome,
         verdict=Verdict.FAIL if findings else Verdict.PASS,
+        fired=firing.how + ("; the last commit was undone, as a rollback journal's may be" if undone else ""),
         findings=findings,
         found=sum(len(rows) for rows in recovered.rows.values()),
         exposure=_rows_outside(exposure, history, main_rows),
