@@ -34,11 +34,11 @@ def cross():
 
 
 def test_a_wal_and_its_checkpoints(cross):
-    bridged = cross("plain_workload:plain", 60, params=CHECKPOINTS, outside=20)
+    bridged = cross("plain_workload:plain", 60, params=CHECKPOINTS, outside=12)
     bridged.require_equal()
     assert bridged.points == bridged.equal == bridged.prefixes == bridged.prefixes_equal == 60
     assert bridged.outside == bridged.outside_equal
-    assert bridged.outside + bridged.missed == 20
+    assert bridged.outside + bridged.missed == 12
     assert bridged.threads == 1
     assert {"wal.write torn", "wal.write before", "wal.write after", "main.write torn"} <= set(bridged.kinds)
     assert sum(bridged.kinds.values()) == 60
@@ -46,9 +46,9 @@ def test_a_wal_and_its_checkpoints(cross):
 
 @pytest.mark.parametrize("journal", ["delete", "truncate", "persist"])
 def test_rollback_journals_and_files_that_shrink(cross, journal):
-    bridged = cross("crossing_workloads:Rollback", 25, params={"steps": 12, "journal": journal})
+    bridged = cross("crossing_workloads:Rollback", 20, params={"steps": 8, "journal": journal})
     bridged.require_equal()
-    assert bridged.points == bridged.prefixes_equal == 25
+    assert bridged.points == bridged.prefixes_equal == 20
     assert any(kind.startswith("journal.write") for kind in bridged.kinds)
 
 
@@ -59,12 +59,6 @@ def test_two_threads_have_no_other_run_to_be_compared_with(cross):
     assert not bridged.differences
 
 
-def test_more_points_than_exist_are_all_there_are(cross):
-    bridged = cross("plain_workload:plain", 400, params={"steps": 2})
-    bridged.require_equal()
-    assert 100 < bridged.points <= 400
-
-
 @POSIX
 def test_a_recording_that_misses_writes_is_no_bridge(cross):
     with pytest.raises(LabError, match=r"past the tap"):
@@ -73,7 +67,7 @@ def test_a_recording_that_misses_writes_is_no_bridge(cross):
 
 @POSIX
 def test_a_write_past_the_tap_is_seen_where_only_a_kill_can_show_it(cross):
-    bridged = cross("crossing_workloads:PastTheTapForAWhile", 60, params={"steps": 10})
+    bridged = cross("crossing_workloads:PastTheTapForAWhile", 30, params={"steps": 10})
     assert bridged.points > bridged.equal > 0
     assert bridged.differences
     assert bridged.differing[0].files[0].startswith("state.db-wal: ")

@@ -24,8 +24,8 @@ from crashlab.states.state import parse_state
 
 HERE = Path(__file__).parent
 PATH = (str(HERE), str(HERE.parent / "writers"))
-KILLS = (Model(Policy.KILL, states_max=200, direct_max=20),)
-POWER_LOSSES = (Model(Policy.TORN, states_max=200, direct_max=20),)
+KILLS = (Model(Policy.KILL, states_max=120, direct_max=12),)
+POWER_LOSSES = (Model(Policy.TORN, states_max=120, direct_max=12),)
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="calls the C library's own file functions")
 
@@ -69,7 +69,7 @@ def test_sqlites_own_recovery_converges(explore):
     assert "did not converge" in str(crashed)
 
 
-@pytest.mark.parametrize("journal", ["delete", "persist"])
+@pytest.mark.parametrize("journal", ["delete", pytest.param("persist", marks=pytest.mark.slow)])
 def test_the_rollback_of_a_hot_journal_converges(explore, journal):
     models = (*KILLS, *POWER_LOSSES)
     crashed = explore("crossing_workloads:Rollback", models, params={"steps": 3, "journal": journal}).recovery
