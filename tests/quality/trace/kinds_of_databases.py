@@ -1,6 +1,7 @@
 """One honest program on databases of every kind; and one that promises too much of a rollback journal."""
 
 import sqlite3
+from typing import ClassVar
 
 from crashlab.model.contract import Contract, Durability, Promise
 from crashlab.model.step import Effect, Lane, Step, Table
@@ -18,7 +19,7 @@ class Kinds:
     contract = Contract()
     tables = (Table("t", ("id",), ("v",)),)
     checks = ()
-    params = {
+    params: ClassVar = {
         "steps": 12,
         "journal_mode": "WAL",
         "synchronous": "FULL",
