@@ -1,10 +1,16 @@
 """Hypothesis strategies over the trace road: plans, crash states, faults and cases as plain data.
 
-    from crashlab.strategies import InProcess, crashes, check, plans
+    with InProcess() as road:
 
-    @settings(deadline=None)
-    @given(data())
-    def test_my_settings_keep_acked_rows(data): ...
+        @settings(deadline=None)
+        @given(crashes(road))
+        def test_what_was_acked_comes_back(case):
+            check(observe(road.run(case)))
+
+        test_what_was_acked_comes_back()
+
+`find_witness` does the same without a test around it, and keeps the shrunk case as a directory that
+`crashlab replay` takes.
 
 Set `deadline=None` for everything that touches a disk (`register_profiles` does). Real kills are never drawn
 here: Hypothesis needs the same input to give the same outcome, and only computed states do. The names are

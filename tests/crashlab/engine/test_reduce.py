@@ -25,6 +25,7 @@ from crashlab.engine.subject import Subject
 from crashlab.engine.timeline import annotate_case
 from crashlab.engine.trace_road import TraceRoad
 from crashlab.errors import CrashlabError, LabError, RecordError, UsageError
+from crashlab.gallery.controls.off_power_loss import Broken
 from crashlab.log.format import USED_SLOT
 from crashlab.model.case import Case
 from crashlab.model.contract import FaultClass
@@ -238,25 +239,27 @@ def test_a_power_loss_under_off_becomes_one_lost_operation(off_case, workspace):
 
 
 def without_times(outcome):
-    plain = msgspec.to_builtins(outcome)
+    plain = json.loads(msgspec.json.encode(outcome))
     for name in ("timings_us", "trial_id", "case_dir"):
         plain.pop(name)
     plain["exposure"].pop("seconds")
     return plain
 
 
-def test_the_same_case_twice_gives_the_same_bytes_and_the_same_outcome(tmp_path, workspace):
+def test_the_same_case_twice_gives_the_same_bytes_and_the_same_outcome(off_case, tmp_path):
+    """Once in a writer and a judge of their own, twice in this process: all the same."""
     seen = []
     for number in range(2):
-        road = TraceRoad(OFF, workspace, keep=tmp_path / str(number))
-        try:
-            outcome = road.run(EVERYTHING_LOST, "t")
-        finally:
-            road.close()
-        files = {path.name: path.read_bytes() for path in (Path(outcome.case_dir) / "evidence").iterdir()}
-        seen.append((files, without_times(outcome)))
-    assert seen[0] == seen[1]
+        with InProcess(Broken()) as road:
+            outcome = road.run(EVERYTHING_LOST, keep=tmp_path / str(number))
+        seen.append((evidence_of(Path(outcome.case_dir)), without_times(outcome)))
+    recorded = msgspec.json.decode((off_case / "outcome.json").read_bytes(), type=Outcome)
+    assert seen[0] == seen[1] == (evidence_of(off_case), without_times(recorded))
     assert any(len(data) > 1000 for data in seen[0][0].values())
+
+
+def evidence_of(directory):
+    return {path.name: path.read_bytes() for path in (directory / "evidence").iterdir()}
 
 
 def test_a_replay_from_the_carried_trace_is_exact(off_case, workspace):
