@@ -20,7 +20,7 @@ TEXT_CHARS_MAX = 300
 _FAULT = re.compile(
     r"(?P<kind>[a-z][a-z-]*)"
     r"(?:@(?P<selector>[a-z][a-z-]*(?:[.=][a-z][a-z-]*){0,2})(?:#(?P<n>\d{1,9}))?(?:\+(?P<bytes>\d{1,12}))?)?"
-    r"(?P<options>(?: [a-z_]+=[^\s=]+)*)"
+    r"(?P<options>(?: [a-z_]+=[^\s=]\S*)*)"
 )
 _DURATION = re.compile(r"(\d{1,9})(us|ms|s)")
 _MICROSECONDS = {"us": 1, "ms": 1000, "s": 1_000_000}
