@@ -16,6 +16,7 @@ from crashlab.engine.casedir import save_case
 from crashlab.engine.judge import EVIDENCE, clear_run
 from crashlab.engine.recover import restart_and_read
 from crashlab.engine.recovery_crashes import RecoveryCrasher, RecoveryCrashes, RecoveryLimits, Restarter
+from crashlab.engine.timeline import annotate_case
 from crashlab.engine.verdict import judge_view
 from crashlab.log.format import Record
 from crashlab.log.history import build_history
@@ -273,6 +274,7 @@ class _Explorer:
             saved = save_case(
                 Path(self._task.keep), outcome, history, self._task.environment, evidence, self._task.recording
             )
+            annotate_case(saved)
             clear_run(str(evidence.parent))
             outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
         self._outcomes.append(outcome)

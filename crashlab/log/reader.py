@@ -31,6 +31,8 @@ def read_log(base: str) -> Iterator[Record]:
 
 
 def _read_segment(path: str, data: bytes) -> Iterator[Record]:
+    if not data:
+        return  # killed between creating the segment and sizing it
     if len(data) < HEADER_SIZE:
         raise RecordError(f"{path}: {len(data)} bytes, expected at least {HEADER_SIZE}: not a log")
     magic, version, process, _pid, _number = HEADER.unpack_from(data)

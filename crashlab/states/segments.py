@@ -67,6 +67,8 @@ class Segments:
 
     def _segment(self, path: str) -> Iterator[Located]:
         size = Path(path).stat().st_size
+        if not size:
+            return  # killed between creating the segment and sizing it
         if size < HEADER_SIZE:
             raise RecordError(f"{path}: {size} bytes, expected at least {HEADER_SIZE}: not a log")
         segment = len(self._paths)

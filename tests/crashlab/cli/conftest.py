@@ -39,6 +39,14 @@ acks_max = 12
 [gate.grid]
 every = [3, 5]
 
+[gate.trace]
+steps_max = 8
+io_steps = 2
+power_states = 400
+kill_states = 400
+direct_max = 20
+recovery = 1
+
 [gate.policy]
 phase_hits_min = 1
 trials_min = 10

@@ -29,7 +29,10 @@ def test_go_on_a_correct_program(crashlab, project):
     assert all(hits >= 1 for hits in report.phase_hits.values())
     assert len(report.phase_hits) == 7
     controls = [row for row in report.rows if row.group == "controls"]
-    assert [row.result for row in controls].count(RowResult.OK) == len(controls) - 1
+    assert [row.result for row in controls].count(RowResult.OK) == len(controls)
+    traced = [row for row in report.rows if row.group == "trace road"]
+    assert [row.result for row in traced].count(RowResult.OK) == len(traced) >= 3
+    assert report.states > 400
     assert {"every=3", "every=5"} <= {row.name.split()[-1] for row in report.rows}
     # The same content everywhere: the kept report, the events, the text file.
     (run,) = project.runs()

@@ -77,7 +77,9 @@ def test_a_damaged_or_foreign_log_is_refused_in_one_line(base, at, data, says):
 def test_a_log_cut_short_is_refused(base):
     path = Path(segment_name(base, 0))
     whole = path.read_bytes()
-    for size in (0, 10, HEADER_SIZE - 1):
+    path.write_bytes(b"")
+    assert list(read_log(base)) == []  # killed between creating the segment and sizing it
+    for size in (1, 10, HEADER_SIZE - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(RecordError, match="not a log"):
             list(read_log(base))
