@@ -51,6 +51,8 @@ def _rebind(replacements: dict[int, Any]) -> None:
         if not isinstance(module, types.ModuleType) or module.__name__.startswith(__package__ or "?"):
             continue
         names = vars(module)
+        if replacements.keys().isdisjoint(map(id, names.values())):
+            continue
         for name, value in list(names.items()):
             new = replacements.get(id(value))
             if new is not None:

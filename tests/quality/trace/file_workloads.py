@@ -1,7 +1,10 @@
 """Programs that keep a part of their state in files of their own: broken ones, each with a correct twin."""
 
 import json
+import mmap
 import os
+import subprocess
+import sys
 import zlib
 from typing import ClassVar
 
@@ -198,3 +201,23 @@ class FullPromised(NormalPromised):
 class OffPromised(NormalPromised):
     contract = Contract(power_loss={"OFF": Promise(), "FULL": Promise()})
     synchronous = "OFF"
+
+
+class WritesElsewhere(Index):
+    """Another process of the program writes the index: nothing here sees its bytes."""
+
+    def replace(self, directory, text):
+        program = f"open({str(directory / 'index.json')!r}, 'wb').write({text!r})"
+        subprocess.run([sys.executable, "-S", "-c", program], check=True, timeout=20)
+
+
+class MapsItsIndex(Index):
+    """The index is written through a memory map."""
+
+    def replace(self, directory, text):
+        write(directory / "index.json", bytes(2000))
+        with (
+            open(directory / "index.json", "r+b") as file,
+            mmap.mmap(file.fileno(), 2000) as mapped,
+        ):
+            mapped[: len(text)] = text

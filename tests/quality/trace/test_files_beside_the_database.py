@@ -2,14 +2,15 @@
 
 import pytest
 
+from crashlab.errors import LabError
 from crashlab.sqlite.tap import tap_problem
 from crashlab.states.models import Model, Policy
 
 pytestmark = pytest.mark.skipif(tap_problem() is not None, reason=f"no tap here: {tap_problem()}")
 
-POWER = Model(Policy.SUBSET, states_max=4000, direct_max=300)
-TORN = Model(Policy.TORN, states_max=4000, direct_max=300)
-KILL = Model(Policy.KILL, states_max=4000, direct_max=300)
+POWER = Model(Policy.SUBSET, states_max=2000, direct_max=150)
+TORN = Model(Policy.TORN, states_max=2000, direct_max=150)
+KILL = Model(Policy.KILL, states_max=2000, direct_max=150)
 
 BLOB = "books/blob-there"
 INDEX = "books/index-not-behind"
@@ -62,3 +63,12 @@ def test_a_file_written_over_in_place_is_torn_at_a_sector(explore):
     torn = explore("file_workloads:IndexOverwritten", TORN)
     assert found(torn) == {INDEX: {"power loss"}}
     assert any("half of" in line for outcome in torn.outcomes for line in outcome.findings[0].evidence["lines"])
+
+
+@pytest.mark.parametrize(
+    ("workload", "named"),
+    [("WritesElsewhere", r"index\.json.*past the tap"), ("MapsItsIndex", r"index\.json' was mapped for writing")],
+)
+def test_a_program_whose_files_cannot_be_recorded_is_an_error_not_a_pass(explore, workload, named):
+    with pytest.raises(LabError, match=named):
+        explore(f"file_workloads:{workload}", KILL)
