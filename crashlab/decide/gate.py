@@ -204,12 +204,14 @@ class Gate:
         options = self._options
         keep = Path(options.records) / "cases" if options.records else None
         road = RealRoad(self._subject, workspace, keep=keep, environment=self._environment)
-        limits = Limits(seconds=self._left(), slots=self._slots, failures_max=FAILURES_MAX)
         try:
-            cases = plan_cases(self._config, self._subject.name, options.seed, hangup=can_hang_up())
-            self._run(road, cases, executor, limits, workspace)
+            # The phases first: a machine too slow for the whole plan has then still hit each of them.
             for phase in REQUIRED_PHASES:
                 self._aim_at(phase, road, executor, workspace)
+            if self._stop is StopReason.DONE:
+                limits = Limits(seconds=self._left(), slots=self._slots, failures_max=FAILURES_MAX)
+                cases = plan_cases(self._config, self._subject.name, options.seed, hangup=can_hang_up())
+                self._run(road, cases, executor, limits, workspace)
         finally:
             road.close()
         for row in self._campaign_rows():
