@@ -129,8 +129,8 @@ def _claim(report: GateReport) -> str:
 
 
 def _counted(row: Row) -> tuple[str, str, str]:
-    # Computed states are no random sample of what happens to machines: a bound would promise too much.
-    bound = "" if row.group == TRACE else format_bound(row.failures, row.judged)
+    # One preflight is no rate, and computed states are no random sample of what happens to machines: a bound would promise too much.
+    bound = "" if row.group in (TRACE, "preflight") else format_bound(row.failures, row.judged)
     return f"{row.judged:,}" if row.group == TRACE else str(row.judged), str(row.failures), bound
 
 
