@@ -129,7 +129,7 @@ def _claim(report: GateReport) -> str:
 
 
 def _counted(row: Row) -> tuple[str, str, str]:
-    # One preflight is no rate, and computed states are no random sample of what happens to machines: a bound would promise too much.
+    # One preflight is no rate, and computed states are no random sample of what happens to machines.
     bound = "" if row.group in (TRACE, "preflight") else format_bound(row.failures, row.judged)
     return f"{row.judged:,}" if row.group == TRACE else str(row.judged), str(row.failures), bound
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from crashlab.engine.recovery_crashes.entries import entries_recorded
 from crashlab.log.writer import LogWriter
 from crashlab.sqlite.tap import Recorder, Seed, Tap
 from crashlab.states.recover import Logical, Probe, recover
@@ -18,6 +17,7 @@ from crashlab.states.replay import require_same
 from crashlab.states.trace import Trace, load_trace
 from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
+from crashlab.writers.record import PlainFiles
 
 __all__ = ["Disk", "Recorded", "Restarter", "disk_hash", "read_disk"]
 
@@ -66,7 +66,7 @@ class Restarter:
             shutil.rmtree(directory, ignore_errors=True)
 
     def record(self, disk: Disk) -> Recorded:
-        """The same under the tap.
+        """The same, recorded: SQLite's files by the tap, the program's own beside them.
 
         Raises:
             LabError: something wrote past the tap, so its crashes can't be computed.
@@ -84,7 +84,7 @@ class Restarter:
         try:
             with (
                 Tap(Seed(self._seed), recorder=Recorder(log, run)),
-                entries_recorded(log, str(run), names),
+                PlainFiles(log, str(run)),
             ):
                 refusal = self._run(run)
                 if refusal:

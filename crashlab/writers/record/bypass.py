@@ -19,12 +19,11 @@ _MAP_DEFAULT, _MAP_WRITE = 0, 2  # mmap.ACCESS_*
 class BypassHook:
     """Notices changes to recorded files that are not under way inside a replacement. Off after `stop`.
 
-    An audit hook can't be removed; a stopped one returns at once.
+    One audit hook serves all of them, since none can be removed; without any it returns at once.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._on = False
         self._checks: dict[str, Callable[[tuple[Any, ...]], None]] = {
             "open": self._open,
             "os.rename": self._rename,
@@ -35,19 +34,19 @@ class BypassHook:
 
     def start(self) -> None:
         """Begin to notice."""
-        self._on = True
-        find = self._checks.get
-
-        def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            check = find(event)
-            if check is not None and self._on and not self._ledger.inside.depth:
-                check(arguments)
-
-        sys.addaudithook(hook)
+        _noticing.append(self)
+        _hook_once()
 
     def stop(self) -> None:
         """Notice no more."""
-        self._on = False
+        if self in _noticing:
+            _noticing.remove(self)
+
+    def notice(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Look at one audit event."""
+        check = self._checks.get(event)
+        if check is not None and not self._ledger.inside.depth:
+            check(arguments)
 
     def _name(self, path: Any, dir_fd: int | None = None) -> str | None:
         if isinstance(path, int) or path is None:
@@ -94,3 +93,19 @@ class BypassHook:
         name = self._ledger.find(descriptor).name
         if name is not None:
             self._ledger.problem(f"{name!r} was mapped for writing; what is written to a map is not recorded")
+
+
+# An audit hook cannot be removed, and each one more makes every audited call slower: one serves them all.
+_noticing: list[BypassHook] = []
+_hooked: list[bool] = []
+
+
+def _hook_once() -> None:
+    if not _hooked:
+        _hooked.append(True)
+        sys.addaudithook(_dispatch)
+
+
+def _dispatch(event: str, arguments: tuple[Any, ...]) -> None:
+    for bypass in _noticing:
+        bypass.notice(event, arguments)

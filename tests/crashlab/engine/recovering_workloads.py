@@ -1,5 +1,6 @@
 """Workloads whose start-up repairs something: each defect comes with its correct twin."""
 
+import ctypes
 import os
 import sqlite3
 from contextlib import closing, suppress
@@ -129,11 +130,26 @@ class NeverComesUp(Plain):
 
 
 class LeavesANote(Plain):
-    """Its start-up writes a file of its own."""
+    """Its start-up makes a file so that nobody sees it."""
 
     def restart(self, ctx):
-        (ctx.directory / "started.txt").write_text("started")
+        system = ctypes.CDLL(None)
+        system.close(system.creat(os.fsencode(ctx.directory / "started.txt"), 0o600))
         return self.open(ctx)
+
+
+class KeepsACount(Plain):
+    """It writes how many rows there are into a file of its own, at each start."""
+
+    def open(self, ctx):
+        handle = super().open(ctx)
+        (rows,) = handle.connection.execute("SELECT count(*) FROM t").fetchone()
+        temporary = ctx.directory / "count.tmp"
+        temporary.write_text(str(rows))
+        temporary.replace(ctx.directory / "count.txt")
+        return handle
+
+    restart = open
 
 
 class WritesPastTheTap(Plain):

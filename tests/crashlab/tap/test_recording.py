@@ -40,6 +40,8 @@ def test_three_threads(run, tap_tools, mode):
         first.execute("CREATE TABLE t(v)")
         open_ones = [first]
 
+        together = threading.Barrier(3)  # an ended thread's number is given again: all three live to the end
+
         def lane():
             connection = tap_tools.connect(directory / "a.db", mode)
             open_ones.append(connection)
@@ -47,6 +49,7 @@ def test_three_threads(run, tap_tools, mode):
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("INSERT INTO t VALUES(randomblob(200))")
                 connection.execute("COMMIT")
+            together.wait(30)
 
         threads = [threading.Thread(target=lane) for _ in range(3)]
         for thread in threads:
