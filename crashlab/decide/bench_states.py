@@ -29,6 +29,7 @@ from crashlab.writers.order import Order, TapPlan
 from crashlab.writers.spawn import SpawnLauncher
 
 WORKLOAD = "crashlab.decide.bench_workload:ledger"
+RECORDED = "crashlab.decide.bench_workload:commits"
 COUNTS = ("SELECT count(*) FROM entry", "SELECT n FROM counter")
 WHOLE_FILES = 300
 COMMITS = 2000
@@ -56,7 +57,8 @@ def bench_states(*, seed: int, rounds: int, workspace: str | None = None) -> Ite
             finally:
                 road.close()
             yield from _speeds(recording, synchronous, space.root, seed, rounds)
-        yield _recording_cost(space, seed, rounds)
+        for synchronous in ("NORMAL", "FULL"):
+            yield _recording_cost(space, synchronous, seed, rounds)
 
 
 def _speeds(recording: Recording, synchronous: str, root: Path, seed: int, rounds: int) -> Iterator[Figure]:
@@ -110,14 +112,14 @@ def _whole_files(trace: Trace, database: str, scratch: Path, seed: int) -> float
     return rate
 
 
-def _recording_cost(space: Workspace, seed: int, rounds: int) -> Figure:
+def _recording_cost(space: Workspace, synchronous: str, seed: int, rounds: int) -> Figure:
     """Whole processes: 2000 small commits under the recording tap, beside the same without."""
-    launcher = SpawnLauncher(WORKLOAD)
-    params = {**Ledger.params, "steps": COMMITS, "synchronous": "NORMAL", "wal_autocheckpoint": 1000}
+    launcher = SpawnLauncher(RECORDED)
+    params = {**Ledger.params, "steps": COMMITS, "synchronous": synchronous}
 
     def run(plan: TapPlan | None) -> float:
         directory = space.make_run()
-        order = Order(str(directory), str(directory / "state.db"), WORKLOAD, seed, params, log_bytes_max=1 << 30)
+        order = Order(str(directory), str(directory / "state.db"), RECORDED, seed, params, log_bytes_max=1 << 30)
         ended = launcher.launch(msgspec.structs.replace(order, tap=plan))
         shutil.rmtree(directory)
         if ended.kind is not EndKind.EXITED or ended.code:
@@ -125,7 +127,7 @@ def _recording_cost(space: Workspace, seed: int, rounds: int) -> Figure:
         return COMMITS / ((ended.end_ns - ended.start_ns) / 1e9)
 
     return compare(
-        f"recording {COMMITS} small commits, whole process",
+        f"recording {COMMITS} small commits, {synchronous}, whole process",
         lambda: run(TapPlan(record=True, seed=seed)),
         lambda: run(None),
         rounds=rounds,

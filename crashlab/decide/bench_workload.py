@@ -1,4 +1,4 @@
-"""The workload of the state benches: two-statement commits on a table with an index, and a counter."""
+"""The workloads of the state benches: two-statement commits on a table with an index; small commits."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ class Ledger:
     """Each step inserts a row and sets the counter, in one transaction."""
 
     contract = Contract()
-    tables = (Table("entry", ("id",), ("name",)), Table("counter", ("id",), ("n",)))
+    tables: tuple[Table, ...] = (Table("entry", ("id",), ("name",)), Table("counter", ("id",), ("n",)))
     checks: tuple[Check, ...] = ()
     params: Mapping[str, Param] = {"steps": 500, "synchronous": "FULL", "wal_autocheckpoint": 250}
 
@@ -64,4 +64,32 @@ class Ledger:
             yield Step(number, (Effect("entry", (number,), (name,)), Effect("counter", (1,), (number,))), do)
 
 
+class Commits(Ledger):
+    """One small row a commit: what recording costs most of, for each byte written."""
+
+    tables = (Table("entry", ("id",), ("name",)),)
+
+    def open(self, ctx: Context) -> Handle:
+        """Open in WAL mode and create the table."""
+        connection = ctx.connect(ctx.database, isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={ctx.params['synchronous']}")
+        connection.execute("CREATE TABLE IF NOT EXISTS entry(id INTEGER PRIMARY KEY, name BLOB NOT NULL)")
+        return Handle(connection)
+
+    def steps(self, lane: Lane, instance: Handle, ctx: Context) -> Iterator[Step]:
+        """`params["steps"]` steps."""
+        execute = instance.connection.execute
+        for number in range(1, int(ctx.params["steps"]) + 1):
+            name = b"%06d" % number * 10
+
+            def do(number: int = number, name: bytes = name) -> None:
+                execute("BEGIN")
+                execute("INSERT INTO entry VALUES(?, ?)", (number, name))
+                execute("COMMIT")
+
+            yield Step(number, (Effect("entry", (number,), (name,)),), do)
+
+
 ledger = Ledger()
+commits = Commits()

@@ -17,6 +17,7 @@ from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.order import Action, Order
 
 START_S = 60.0
+SILENCE_S = 0.2
 _KILLED = 9
 _WINDOWS_TERMINATED = 15
 """`os.kill(pid, SIGTERM)` on Windows is TerminateProcess with this exit code."""
@@ -83,6 +84,7 @@ class SpawnLauncher:
             raise SubjectError(started.error if started else f"workload {self._workload!r}: did not start")
         children.extend(self._spawn(order, process) for process in started.processes if process)
         killed = threading.Event()
+        silent = threading.Event()
 
         def kill_when_told() -> None:
             if _out(first).read(1) == b"!" and order.trigger is not None and order.trigger.action is Action.KILL:
@@ -90,12 +92,20 @@ class SpawnLauncher:
                 if first.poll() is None:
                     killed.set()
                     first.kill()
+            _out(first).read()  # to the end, which comes with the process's own
+            silent.set()
 
         watcher = threading.Thread(target=kill_when_told, daemon=True)
         watcher.start()
         overdue = False
+        until = time.monotonic() + order.deadline_s
+        # Waiting for the end of its output wakes at once; `Popen.wait` with a limit polls every 50 ms. What the
+        # program itself has started may hold the output open for longer, so look at the process, too.
+        while not silent.wait(min(SILENCE_S, max(0.0, until - time.monotonic()))):
+            if first.poll() is not None or time.monotonic() >= until:
+                break
         try:
-            first.wait(order.deadline_s)
+            first.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
             overdue = True
             _end(first)
