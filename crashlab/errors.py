@@ -26,7 +26,7 @@ class UsageError(CrashlabError):
 
 
 class ConfigError(UsageError):
-    """A bad value, key or type in ``crashlab.toml`` or ``[tool.crashlab]``."""
+    """A bad value, key or type in ``crashlab.toml``."""
 
 
 class SubjectError(CrashlabError):
