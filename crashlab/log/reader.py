@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from crashlab.errors import RecordError
 from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
@@ -22,7 +23,7 @@ def read_log(base: str) -> Iterator[Record]:
             data = Path(path).read_bytes()
         except FileNotFoundError:
             return
-        for record in _read_segment(path, data):
+        for record, _position in walk_segment(path, data):
             if record.seq != expected:
                 raise RecordError(f"{path}: record {record.seq} where {expected} was expected: the log is damaged")
             expected += 1
@@ -30,11 +31,19 @@ def read_log(base: str) -> Iterator[Record]:
         number += 1
 
 
-def _read_segment(path: str, data: bytes) -> Iterator[Record]:
-    if not data:
+def walk_segment(path: str, data: bytes | memoryview) -> Iterator[tuple[Record, int]]:
+    """Yield the whole records of one segment's bytes, each with the position of its payload.
+
+    A payload is a slice of `data`: a copy of bytes, or a view into a map.
+
+    Raises:
+        RecordError: not a log, of a newer version, truncated or damaged; `path` is named.
+    """
+    size = len(data)
+    if not size:
         return  # killed between creating the segment and sizing it
-    if len(data) < HEADER_SIZE:
-        raise RecordError(f"{path}: {len(data)} bytes, expected at least {HEADER_SIZE}: not a log")
+    if size < HEADER_SIZE:
+        raise RecordError(f"{path}: {size} bytes, expected at least {HEADER_SIZE}: not a log")
     magic, version, process, _pid, _number = HEADER.unpack_from(data)
     if magic == bytes(8):
         return  # killed between creating the segment and writing its header: empty
@@ -42,18 +51,20 @@ def _read_segment(path: str, data: bytes) -> Iterator[Record]:
         raise RecordError(f"{path}: does not begin with {MAGIC!r}: not a log")
     if version > VERSION:
         raise RecordError(f"{path}: log version {version}, this crashlab reads up to {VERSION}")
-    used = memoryview(data)[: len(data) & ~7].cast("Q")[USED_SLOT]
-    if used > len(data):
-        raise RecordError(f"{path}: {used} bytes in use of {len(data)}: the log is truncated")
+    used = memoryview(data)[: size & ~7].cast("Q")[USED_SLOT]
+    if used > size:
+        raise RecordError(f"{path}: {used} bytes in use of {size}: the log is truncated")
     position = HEADER_SIZE
     while position < used:
         if position + RECORD.size > used:
             raise RecordError(f"{path}: half a record at offset {position}: the log is damaged")
-        size, kind, _spare, seq, ns, thread = RECORD.unpack_from(data, position)
-        if size < RECORD.size or position + size > used:
-            raise RecordError(f"{path}: record of {size} bytes at offset {position}: the log is damaged")
-        yield Record(process, seq, ns, thread, kind, data[position + RECORD.size : position + size])
-        position += (size + 7) & ~7
+        length, kind, _spare, seq, ns, thread = RECORD.unpack_from(data, position)
+        if length < RECORD.size or position + length > used:
+            raise RecordError(f"{path}: record of {length} bytes at offset {position}: the log is damaged")
+        start = position + RECORD.size
+        payload = cast(bytes, data[start : position + length])
+        yield Record(process, seq, ns, thread, kind, payload), start
+        position += (length + 7) & ~7
 
 
 def log_bases(directory: str) -> list[str]:

@@ -4,10 +4,11 @@ import mmap
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from crashlab.errors import RecordError
-from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
+from crashlab.log.format import Record, segment_name
+from crashlab.log.reader import walk_segment
 
 __all__ = ["Located", "Segments"]
 
@@ -66,31 +67,9 @@ class Segments:
             raise RecordError(f"{segment_name(base, 0)}: no such log; record a run first")
 
     def _segment(self, path: str) -> Iterator[Located]:
-        size = Path(path).stat().st_size
-        if not size:
-            return  # killed between creating the segment and sizing it
-        if size < HEADER_SIZE:
-            raise RecordError(f"{path}: {size} bytes, expected at least {HEADER_SIZE}: not a log")
+        if not Path(path).stat().st_size:
+            return  # nothing to map; see `walk_segment`
         segment = len(self._paths)
         self._paths.append(path)
-        data = self.view(segment)
-        magic, version, process, _pid, _number = HEADER.unpack_from(data)
-        if magic == bytes(8):
-            return  # killed between creating the segment and writing its header: empty
-        if magic != MAGIC:
-            raise RecordError(f"{path}: does not begin with {MAGIC!r}: not a log")
-        if version > VERSION:
-            raise RecordError(f"{path}: log version {version}, this crashlab reads up to {VERSION}")
-        used = data[: size & ~7].cast("Q")[USED_SLOT]
-        if used > size:
-            raise RecordError(f"{path}: {used} bytes in use of {size}: the log is truncated")
-        position = HEADER_SIZE
-        while position < used:
-            if position + RECORD.size > used:
-                raise RecordError(f"{path}: half a record at offset {position}: the log is damaged")
-            length, kind, _spare, seq, ns, thread = RECORD.unpack_from(data, position)
-            if length < RECORD.size or position + length > used:
-                raise RecordError(f"{path}: record of {length} bytes at offset {position}: the log is damaged")
-            payload = cast(bytes, data[position + RECORD.size : position + length])
-            yield Located(Record(process, seq, ns, thread, kind, payload), segment, position + RECORD.size)
-            position += (length + 7) & ~7
+        for record, position in walk_segment(path, self.view(segment)):
+            yield Located(record, segment, position)
