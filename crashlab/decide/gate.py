@@ -202,8 +202,7 @@ class Gate:
 
     def _campaign(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         options = self._options
-        keep = Path(options.records) / "cases" if options.records else None
-        road = RealRoad(self._subject, workspace, keep=keep, environment=self._environment)
+        road = RealRoad(self._subject, workspace, keep=self._cases_directory, environment=self._environment)
         try:
             # The phases first: a machine too slow for the whole plan has then still hit each of them.
             for phase in REQUIRED_PHASES:
@@ -227,7 +226,7 @@ class Gate:
             workspace,
             seed=self._options.seed,
             declared=self._declared,
-            keep=Path(self._options.records) / "cases" if self._options.records else None,
+            keep=self._cases_directory,
             environment=self._environment,
         )
         for row in rows.rows(executor, self._slots):
@@ -238,8 +237,7 @@ class Gate:
 
     def _interference(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         """Damage the file of a program that promises to notice."""
-        keep = Path(self._options.records) / "cases" if self._options.records else None
-        road = RealRoad(self._subject, workspace, keep=keep, environment=self._environment)
+        road = RealRoad(self._subject, workspace, keep=self._cases_directory, environment=self._environment)
         try:
             if not promises_to_notice(road.contract()):
                 return
@@ -279,6 +277,10 @@ class Gate:
         ):
             limits = Limits(seconds=self._left(), slots=self._slots, failures_max=FAILURES_MAX)
             self._run(road, iter(batch), executor, limits, workspace)
+
+    @property
+    def _cases_directory(self) -> Path | None:
+        return Path(self._options.records) / "cases" if self._options.records else None
 
     def _left(self) -> float:
         return max(1.0, self._options.seconds - (time.monotonic() - self._started))

@@ -1,7 +1,7 @@
 """The gate's rows of the trace road: every kill point, power loss, I/O errors, recovery crashes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
@@ -29,19 +29,17 @@ SWEEP_ROW = "I/O errors at every call"
 
 
 class TraceOutcome(msgspec.Struct):
-    """What the trace rows showed beside their rows: crash states covered, directories of failing cases."""
+    """What the trace rows showed beside their rows: crash states looked at, directories of failing cases."""
 
     states: int = 0
-    distinct: int = 0
-    recoveries: int = 0
     case_dirs: list[str] = []
 
 
 class TraceRows:
     """Runs the explorations side by side and yields a row for each.
 
-    `declared`: the subject's parameters. `until`: when, on the monotonic clock, the explorations should be
-    over; one that is cut off says so.
+    `declared`: the subject's parameters and their defaults; the configuration's that are not among them are left
+    out. `config.seconds` bounds each exploration and the sweep.
     """
 
     def __init__(
@@ -119,8 +117,6 @@ class TraceRows:
         distinct = sum(coverage.distinct for coverage in explored.coverage)
         recoveries = sum(coverage.recoveries for coverage in explored.coverage)
         self.outcome.states += generated
-        self.outcome.distinct += distinct
-        self.outcome.recoveries += recoveries
         self.outcome.case_dirs += [outcome.case_dir for outcome in explored.outcomes if outcome.case_dir]
         if explored.recovery is not None:
             crashed = explored.recovery
@@ -159,11 +155,10 @@ class TraceRows:
         )
         swept: list[Swept] = []
         until = time.monotonic() + self._config.seconds
-        stop: Callable[[], bool] = lambda: time.monotonic() > until  # noqa: E731
         try:
             for one in sweep(road, case, executor, slots, tally):
                 swept.append(one)
-                if stop():
+                if time.monotonic() > until:
                     break
         except LabError as error:
             return Row(GROUP, SWEEP_ROW, RowResult.INCONCLUSIVE, FaultClass.IO_ERROR, detail=str(error)[:400])
@@ -177,7 +172,7 @@ class TraceRows:
         detail = f"{len(swept)} kinds of error, each call of {case.steps_max} steps failed in turn until none was left"
         if unfinished:
             detail = f"not every call was reached: {'; '.join(unfinished[:3])}"
-        thin = bool(unfinished or errors or stop())
+        thin = bool(unfinished or errors or time.monotonic() > until)
         return Row(
             GROUP,
             SWEEP_ROW,

@@ -21,6 +21,7 @@ from crashlab.engine.road import make_order
 from crashlab.engine.slots import Slot, Slots
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import LabError, RecordError, UsageError
+from crashlab.faults.kill import SIGKILL
 from crashlab.faults.none import NoFault
 from crashlab.log.format import Kind
 from crashlab.log.reader import log_bases, read_log
@@ -37,7 +38,6 @@ from crashlab.writers.record.names import is_labs_own
 
 __all__ = ["BridgeDifference", "Bridged", "bridge"]
 
-SIGKILL = 9
 POINTS_MAX = 100_000
 DIFFERENCES_KEPT = 20
 DELAY_US_MAX = 2_000

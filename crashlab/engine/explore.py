@@ -18,9 +18,8 @@ from crashlab.engine.recover import restart_and_read
 from crashlab.engine.recovery_crashes import RecoveryCrasher, RecoveryCrashes, RecoveryLimits, Restarter
 from crashlab.engine.timeline import annotate_case
 from crashlab.engine.verdict import judge_view
-from crashlab.log.format import Record
 from crashlab.log.history import build_history
-from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.log.reader import log_bases, read_marks
 from crashlab.model.case import Case
 from crashlab.model.contract import Durability, FaultClass
 from crashlab.model.finding import Finding, Identity, Verdict
@@ -59,18 +58,17 @@ class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
     environment: dict[str, str] = {}
     sample: float = 0.02
     classes: bool = True
-    seconds: float = 600.0
     recovery: int = 0
 
 
 class Explored(msgspec.Struct, frozen=True):
     """What an exploration showed. `judged`: classes and disks that the oracles saw; `failures`: of these.
 
-    `states_failed`: crash states in the failing classes. `lost_max`: most acked rows that a power loss took
-    where the contract allows a suffix to go, with the seconds from the oldest of them to the crash. `undone_last`:
-    times that only the last commit was undone, as a rollback journal's may be below EXTRA. `recovery`:
-    crashes of the recoveries, None when they were not asked for; a class with one that does not converge counts
-    among the failures.
+    `states_failed`: crash states in the failing classes. `lost_steps_max`: most acked steps that a power loss
+    took where the contract allows a suffix to go, `lost_seconds_max` the seconds from the oldest of them to the
+    crash. `undone_last`: times that only the last commit was undone, as a rollback journal's may be below EXTRA.
+    `recovery`: crashes of the recoveries, None when they were not asked for; a class with one that does not
+    converge counts among the failures.
     """
 
     coverage: tuple[Coverage, ...]
@@ -107,7 +105,7 @@ class _Explorer:
         self._stage = stage
         self._bases = log_bases(task.recording)
         self._trace = load_trace(self._bases)
-        self._records = merge([list(_light(base)) for base in self._bases])
+        self._records = read_marks(self._bases)
         self._histories: dict[int, History] = {}
         self._whole = build_history(task.case.case_id, self._records, Ended(EndKind.EXITED, 0))
         self._coverage: list[Coverage] = []
@@ -280,7 +278,7 @@ class _Explorer:
         self._outcomes.append(outcome)
 
     def _history(self, moment: int) -> History:
-        """The history at a moment; histories between the same two steps' records are one."""
+        """The history at a moment, built once."""
         history = self._histories.get(moment)
         if history is None:
             before = list(filter(self._trace.happened_before(moment), self._records))
@@ -303,8 +301,3 @@ class _Explorer:
             self._recovery,
             self._undone,
         )
-
-
-def _light(base: str) -> list[Record]:
-    """Read a log without the bytes of its writes: only what a history is built from."""
-    return [record for record in read_log(base) if record.kind < 32]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from typing import IO
 
 from crashlab.engine.explore import Explored, ExploreOrder
@@ -70,7 +71,7 @@ class JudgeClient:
         return self._process.stdout
 
     @contextlib.contextmanager
-    def _deadline(self, seconds: float):  # type: ignore[no-untyped-def]
+    def _deadline(self, seconds: float) -> Iterator[None]:
         timer = threading.Timer(seconds, self._give_up)
         timer.daemon = True
         timer.start()

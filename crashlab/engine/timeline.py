@@ -16,7 +16,7 @@ from crashlab.engine.casedir import load_case, write_atomically
 from crashlab.engine.moments import Moments
 from crashlab.engine.reduce import parsed_state
 from crashlab.log.format import Kind, Record
-from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.log.reader import log_bases, read_marks
 from crashlab.log.trace import TraceKind
 from crashlab.model.step import Effect
 from crashlab.oracles.evidence import show
@@ -51,7 +51,7 @@ def annotate_case(directory: Path) -> None:
         return
     moments = Moments(trace)
     fates = _fates(moments, state)
-    records = merge([[record for record in read_log(base) if record.kind < 32] for base in log_bases(recording)])
+    records = read_marks(log_bases(recording))
     write_atomically(directory / TIMELINE, _text(_timeline(trace, state, fates, records)))
     write_atomically(directory / PERSISTED, _text(_persisted(trace, state, fates)))
     seal_recording(recording)

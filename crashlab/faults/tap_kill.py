@@ -8,13 +8,12 @@ step. It fired if the writer died of signal 9 after the tap had marked the call.
 from crashlab.errors import UsageError
 from crashlab.faults.base import FaultBase
 from crashlab.faults.firing import Firing, describe_end, log_says_fired
+from crashlab.faults.kill import SIGKILL
 from crashlab.faults.text import FaultText
 from crashlab.model.contract import FaultClass
 from crashlab.model.history import Ended, EndKind, History
 from crashlab.sqlite.tap import Killer, Selector
 from crashlab.writers.order import TapPlan
-
-SIGKILL = 9
 
 
 def parse_selector(text: FaultText) -> Selector:

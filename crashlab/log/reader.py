@@ -7,6 +7,7 @@ from typing import cast
 
 from crashlab.errors import RecordError
 from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
+from crashlab.log.trace import TRACE_KIND_MIN
 
 
 def read_log(base: str) -> Iterator[Record]:
@@ -80,3 +81,8 @@ def merge(logs: list[list[Record]]) -> list[Record]:
     return sorted(
         (record for log in logs for record in log), key=lambda record: (record.ns, record.process, record.seq)
     )
+
+
+def read_marks(bases: list[str]) -> list[Record]:
+    """Read and merge what the program's run said of itself, without the trace's operations and their bytes."""
+    return merge([[record for record in read_log(base) if record.kind < TRACE_KIND_MIN] for base in bases])

@@ -6,10 +6,10 @@ its instructions. Where there are no such timers (macOS, Windows) the owner kill
 """
 
 import ctypes
-import os
 import signal
 import sys
-from typing import NoReturn
+
+from crashlab.sqlite.tap.killer import kill_self
 
 _CLOCK_MONOTONIC = 1
 _SIGEV_SIGNAL = 0
@@ -65,9 +65,3 @@ def kill_self_in(delay_us: int) -> None:
     spec = _TimerSpec(0, 0, delay_us // 1_000_000, delay_us % 1_000_000 * 1000)
     if _library.timer_settime(timer, 0, ctypes.byref(spec), None) != 0:
         raise OSError(ctypes.get_errno(), "timer_settime")
-
-
-def kill_self() -> NoReturn:
-    """Die of SIGKILL (TerminateProcess on Windows) now."""
-    while True:
-        os.kill(os.getpid(), signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)

@@ -6,9 +6,9 @@ import sys
 import threading
 
 from crashlab.errors import CrashlabError
+from crashlab.sqlite.tap.killer import kill_self
 from crashlab.writers.context import RunContext
 from crashlab.writers.frames import read_frame, send_frame
-from crashlab.writers.killtimer import kill_self
 from crashlab.writers.load import extend_path, load_workload
 from crashlab.writers.order import Trigger
 from crashlab.writers.run import run_process
