@@ -1,101 +1,166 @@
-"""`crashlab repro`: reproduce a known field failure on this machine, with its control."""
+"""`crashlab repro`: reproduce known field failures on this machine, each with its control."""
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
 from crashlab.errors import UsageError
 
 _PLAIN_WIDTH = 100
+_S38_ONLY = ("kind", "grace", "close_takes", "auto_checkpoint")
 
 
-@click.command("repro", short_help="Reproduce a known field failure, with its control.")
+@click.command(
+    "repro",
+    short_help="Reproduce a known field failure, with its control.",
+    epilog="Examples: crashlab repro --list; crashlab repro a1-kill; crashlab repro all --runs 20; crashlab repro s38",
+)
 @click.argument("exhibit", required=False)
 @click.option("--list", "listing", is_flag=True, help="List what can be reproduced.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same plan.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=1, show_default=True, help="Repeat, print k of n.")
+@click.option("--sqlite", default="stdlib", show_default=True, help="stdlib, or apsw=DIR from 'pip install --target'.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, show_default=True, help="Exhibits at a time.")
+@click.option("--keep", type=click.Path(), help="Keep the files that the run left, in this new directory.")
 @click.option(
     "--on",
     "kind",
     type=click.Choice(["default", "ignore", "print", "handle"]),
     default="default",
     show_default=True,
-    help="What the writer does about the hang-up: die, ignore it silently, print on, or run its close().",
+    help="s38: what the writer does about the hang-up: die, ignore it silently, print on, or run its close().",
 )
 @click.option(
-    "--grace", type=float, default=5.0, show_default=True, help="Seconds from the hang-up to the kill (at most 60)."
+    "--grace",
+    type=float,
+    default=5.0,
+    show_default=True,
+    help="s38: seconds from the hang-up to the kill (at most 60).",
 )
 @click.option(
-    "--close-takes", type=float, default=0.0, show_default=True, help="Seconds that close() winds up before it writes."
+    "--close-takes",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="s38: seconds that close() winds up before it writes.",
 )
 @click.option(
     "--auto-checkpoint",
     type=click.IntRange(0, 1_000_000),
     default=1000,
     show_default=True,
-    help="SQLite's wal_autocheckpoint in frames; 0 turns it off.",
+    help="s38: SQLite's wal_autocheckpoint in frames; 0 turns it off.",
 )
-@click.option("--deadline", type=float, default=120.0, show_default=True, help="Seconds for the whole command.")
+@click.option("--deadline", type=float, default=600.0, show_default=True, help="Seconds for the whole command.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def repro(
-    exhibit: str | None,
-    *,
-    listing: bool,
-    seed: int,
-    runs: int,
-    kind: str,
-    grace: float,
-    close_takes: float,
-    auto_checkpoint: int,
-    deadline: float,
-    form: str,
-) -> int:
+@click.pass_context
+def repro(context: click.Context, /, exhibit: str | None, *, listing: bool, form: str, **options: Any) -> int:
     """Reproduce a known field failure on this machine, with its control.
 
-    EXHIBIT is its name, such as s38. Everything happens in a temporary directory that is removed.
-    Exit codes: 0 reproduced in every run, 1 a run contradicts what SQLite promises, 2 usage, 3 no
-    answer, 130 interrupted.
+    EXHIBIT is an id such as a1-kill, a letter such as A1 for all its variants, `all`, or s38. Everything happens
+    in temporary directories that are removed, in processes of its own. Exit codes: 0 all as expected, 1 a run
+    contradicts what was expected, 2 usage, 3 no answer (nothing could run, or the lab broke), 130 interrupted.
     """
-    if listing:
-        _list()
-        return 0
-    from crashlab.gallery import EXHIBITS, find_exhibit
+    from crashlab.gallery import S38
 
+    if listing:
+        return _list(form)
     if exhibit is None:
-        raise UsageError(
-            f"no exhibit named; known: {', '.join(EXHIBITS)}, e.g. 'crashlab repro {next(iter(EXHIBITS))}'"
-        )
-    find_exhibit(exhibit)
+        raise UsageError("no exhibit named; 'crashlab repro --list' shows all, 'crashlab repro s38' is a tour")
+    if not 0 < options["deadline"] <= 86_400:
+        raise UsageError(f"deadline is {options['deadline']:g} s, expected more than 0 and at most 86400")
+    if exhibit.casefold() == S38:
+        return _s38(form, **options)
+    for name in _S38_ONLY:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            option = "on" if name == "kind" else name.replace("_", "-")
+            raise UsageError(f"--{option} is about s38 alone, not {exhibit}")
+    return _exhibits(exhibit, form, **options)
+
+
+def _exhibits(name: str, form: str, **options: Any) -> int:
+    import msgspec
+
+    from crashlab.gallery import find_exhibits
+    from crashlab.gallery.host import check_driver, keep_files
+    from crashlab.gallery.repeat import play_all
+
+    exhibits = find_exhibits(name)
+    check_driver(options["sqlite"])
+    if options["keep"] is not None:
+        if len(exhibits) > 1 or options["runs"] > 1:
+            raise UsageError("--keep is for one run of one exhibit; name an id, without --runs")
+        keep_files(exhibits[0], options["seed"], options["sqlite"], Path(options["keep"]))
+        click.echo(f"the files as the run left them: {options['keep']}", err=True)
+    many = len(exhibits) > 1 or options["runs"] > 1
+    gallery = play_all(
+        exhibits,
+        seed=options["seed"],
+        runs=options["runs"],
+        sqlite=options["sqlite"],
+        jobs=options["jobs"],
+        deadline_s=options["deadline"],
+        progress=_count if many and sys.stderr.isatty() else _silent,
+    )
+    if form == "json":
+        click.echo(msgspec.json.encode(gallery))
+        return gallery.exit_code
+    from crashlab.report.exhibits import GalleryTable, StoryText
+
+    _print(GalleryTable(gallery) if many else StoryText(exhibits[0], gallery.tallies[0]))
+    return gallery.exit_code
+
+
+def _s38(form: str, **options: Any) -> int:
     from crashlab.gallery.s38.running import reproduce
     from crashlab.writers.order import OnHangUp
 
     result = reproduce(
-        seed,
-        runs,
-        on=OnHangUp(kind),
-        grace_s=grace,
-        close_s=close_takes,
-        auto_checkpoint=auto_checkpoint,
-        deadline_s=deadline,
-        progress=_count if runs > 1 and sys.stderr.isatty() else _silent,
+        options["seed"],
+        options["runs"],
+        on=OnHangUp(options["kind"]),
+        grace_s=options["grace"],
+        close_s=options["close_takes"],
+        auto_checkpoint=options["auto_checkpoint"],
+        deadline_s=options["deadline"],
+        progress=_count if options["runs"] > 1 and sys.stderr.isatty() else _silent,
     )
     if form == "json":
         click.echo(result.encode())
     else:
-        from rich.console import Console
-
         from crashlab.gallery.s38.text import S38Text
 
-        console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False)
-        console.print(S38Text(result))
+        _print(S38Text(result))
     return result.exit_code
 
 
-def _list() -> None:
-    from crashlab.gallery import EXHIBITS
+def _print(text: Any) -> None:
+    from rich.console import Console
 
-    for exhibit in EXHIBITS.values():
-        click.echo(f"{exhibit.name:8} {exhibit.title}  [needs: {exhibit.needs}]")
+    Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH, highlight=False).print(text)
+
+
+def _list(form: str) -> int:
+    from crashlab.gallery import S38, S38_TITLE
+    from crashlab.gallery.mechanisms import load_exhibits
+    from crashlab.report.exhibits import list_lines
+
+    exhibits = load_exhibits()
+    if form == "json":
+        import msgspec
+
+        listed = [
+            {"id": S38, "title": S38_TITLE},
+            *({"id": each.id, "title": each.title} for each in exhibits.values()),
+        ]
+        click.echo(msgspec.json.encode(listed))
+        return 0
+    click.echo(f"{S38:{max(map(len, exhibits))}}  {S38_TITLE}")
+    for line in list_lines(exhibits):
+        click.echo(line)
+    return 0
 
 
 def _count(done: int, of: int) -> None:

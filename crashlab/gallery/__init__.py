@@ -1,46 +1,43 @@
-"""Field failures that can be reproduced on this machine, each with its control. The catalogue is here.
+"""Field failures that can be reproduced on this machine, each with its control.
 
-An exhibit's code is loaded only when it is run: listing costs nothing.
+`mechanisms/` holds the exhibits; `s38/` the close of a real console, and a tour of what can and cannot have
+caused the field report of that name; `controls/` the small broken subjects with which a gate proves its eyes.
 """
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from crashlab.errors import UsageError, did_you_mean
 
-__all__ = ["EXHIBITS", "Exhibit", "find_exhibit"]
+if TYPE_CHECKING:
+    from crashlab.gallery.exhibit import Exhibit
+
+__all__ = ["ALL", "S38", "S38_TITLE", "find_exhibits"]
+
+ALL = "all"
+S38 = "s38"
+S38_TITLE = "the console is closed while the engine writes; what can, and what cannot, leave a malformed file"
 
 
-@dataclass(frozen=True, slots=True)
-class Exhibit:
-    """What can be reproduced: its name on the command line, a title, and what it needs here."""
+def find_exhibits(name: str) -> "tuple[Exhibit, ...]":
+    """Return the exhibits that a name stands for, whatever its case: an id, a letter such as `A1`, or `all`.
 
-    name: str
-    title: str
-    needs: str
-
-
-EXHIBITS: dict[str, Exhibit] = {
-    exhibit.name: exhibit
-    for exhibit in (
-        Exhibit(
-            "s38",
-            "the console is closed while the engine writes; what that loses, and what losing the -wal loses",
-            "Linux with a pseudo-terminal",
-        ),
-    )
-}
-
-
-def find_exhibit(name: str) -> Exhibit:
-    """Return the exhibit of that name, whatever its case.
+    `all` leaves out those that take minutes.
 
     Raises:
-        UsageError: there is none.
+        UsageError: no exhibit has that name.
     """
-    exhibit = EXHIBITS.get(name.casefold())
-    if exhibit is None:
+    from crashlab.gallery.mechanisms import load_exhibits
+
+    exhibits = load_exhibits()
+    wanted = name.casefold()
+    if wanted == ALL:
+        return tuple(exhibit for exhibit in exhibits.values() if exhibit.in_default_run)
+    if wanted in exhibits:
+        return (exhibits[wanted],)
+    found = tuple(exhibit for exhibit in exhibits.values() if exhibit.letter.casefold() == wanted)
+    if not found:
+        known = [ALL, S38, *exhibits, *{exhibit.letter.casefold() for exhibit in exhibits.values()}]
         raise UsageError(
-            f"unknown exhibit {name!r}, known: {', '.join(EXHIBITS)} ('crashlab repro --list' describes them)"
-            f"{did_you_mean(name, EXHIBITS)}"
+            f"unknown exhibit {name!r}; 'crashlab repro --list' shows all {len(exhibits)}{did_you_mean(name, known)}"
         )
-    return exhibit
+    return found

@@ -78,7 +78,8 @@ class Exhibit:
     `id`: lower case, the letter of its mechanism first (`a1-split`). `title`: in the field's own terms.
     `happens`: how it comes about, two or three sentences. `control`: the one step in which the control
     differs. `run(stage)`: plays it, or its control if `stage.control`. `picture` and `clean`: what to see
-    with and without the damage; `protected`: what to see on a SQLite that is not `affected`. `symptom`: what a user sees. `advice`: what to do, one line each.
+    with and without the damage; `protected`: what to see on a SQLite that is not `affected`. `symptom`: what
+    a user sees. `advice`: what to do, one line each.
     `mistaken_for`: what gets the blame. `links`: documents and reports. `fault_class`: what kind of bad luck
     it needs. `seconds_max` bounds one run.
     """

@@ -107,6 +107,12 @@ class Host:
         self.close()
 
 
+def keep_files(exhibit: Exhibit, seed: int, sqlite: str, directory: Path) -> Telling:
+    """Play an exhibit once and keep the files that it left in a new directory; see `Host.play`."""
+    with Host(sqlite) as host:
+        return host.play(exhibit, seed, control=False, keep=directory)
+
+
 def check_driver(sqlite: str) -> None:
     """Raise UsageError for a `--sqlite` that names nothing."""
     if sqlite != STDLIB:

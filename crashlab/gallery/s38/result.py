@@ -3,6 +3,7 @@
 import msgspec
 
 from crashlab.errors import RecordError
+from crashlab.gallery.s38.tour import TourRow
 from crashlab.model.finding import Verdict
 
 FORMAT_VERSION = 1
@@ -125,13 +126,17 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reproduction(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All runs of one reproduction. `stopped`: why there are fewer than `wanted`, or empty."""
+    """All runs of one reproduction. `stopped`: why there are fewer than `wanted`, or empty.
+
+    `tour`: what other mechanisms, played beside it, did to the file.
+    """
 
     seed: int
     wanted: int
     runs: tuple[Run, ...]
     stopped: str
     environment: dict[str, str]
+    tour: tuple[TourRow, ...] = ()
     exhibit: str = "s38"
     format_version: int = FORMAT_VERSION
 

@@ -6,7 +6,18 @@ from rich.table import Table
 from rich.text import Text
 
 from crashlab.gallery.s38.result import Fate, OnDisk, Reproduction, Run
-from crashlab.gallery.s38.words import FIELD, NOT_SAID, again, conclusions, in_short, log_lines, opening, summary
+from crashlab.gallery.s38.tour import TourRow
+from crashlab.gallery.s38.words import (
+    FIELD,
+    NOT_SAID,
+    again,
+    conclusions,
+    in_short,
+    log_lines,
+    opening,
+    summary,
+    verdict_of_the_tour,
+)
 from crashlab.model.finding import Verdict
 
 WIDTH_MAX = 110
@@ -43,6 +54,11 @@ class S38Text:
             parts.append(_heading("In plain words"))
             parts += [_item("-", sentence, lead=f"{fault}: ") for fault, sentence in conclusions(run)]
             parts.append(_item("-", NOT_SAID, lead="not a power loss: "))
+            if result.tour:
+                parts.append(
+                    _heading("The tour", "what leaves a malformed file after a console close, and what cannot")
+                )
+                parts += [_tour(result.tour), Text(""), _item("-", verdict_of_the_tour(result.tour))]
             parts.append(_heading("In the field"))
             parts += [_item(f"{number}.", line) for number, line in enumerate(FIELD, 1)]
         else:
@@ -108,6 +124,22 @@ def _checks(fate: Fate) -> tuple[Text, Text]:
 
 def _check(problems: tuple[str, ...]) -> Text:
     return Text(f"{len(problems)} problems", style="bold red") if problems else Text("ok")
+
+
+def _tour(rows: tuple[TourRow, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("  exhibit", no_wrap=True)
+    table.add_column("malformed", justify="right", no_wrap=True)
+    table.add_column("rows lost", justify="right", no_wrap=True)
+    table.add_column("the part of the close", overflow="fold")
+    for row in rows:
+        if row.not_run:
+            table.add_row(Text(f"  {row.exhibit}"), Text("-"), Text("-"), Text(f"not run: {row.not_run}"))
+            continue
+        malformed = Text(f"{row.malformed}/{row.runs}", style="bold red" if row.malformed else "green")
+        lost = Text(f"{row.lost}/{row.runs}", style="red" if row.lost else "green")
+        table.add_row(Text(f"  {row.exhibit}"), malformed, lost, Text(row.role_of_the_close))
+    return table
 
 
 def _stamp(result: Reproduction, run: Run) -> str:

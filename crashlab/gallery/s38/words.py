@@ -14,6 +14,7 @@ from crashlab.gallery.s38.result import (
     Reproduction,
     Run,
 )
+from crashlab.gallery.s38.tour import TourRow
 from crashlab.model.finding import Verdict
 from crashlab.sqlite.wal import ChainEnd
 from crashlab.writers.order import OnHangUp
@@ -63,6 +64,18 @@ def opening(run: Run) -> str:
         return f"{text}Nothing was reproduced: {run.how}."
     grace = f" ({fault.grace_us / 1e6:g} s)" if "grace" in run.how else ""
     return f"{text}It was running then, and was {run.how}{grace}."
+
+
+def verdict_of_the_tour(rows: tuple[TourRow, ...]) -> str:
+    """Say which candidates left a malformed file, which did not, and how often they were tried."""
+    can = [row.exhibit for row in rows if row.malformed]
+    cannot = [row.exhibit for row in rows if row.runs and not row.malformed]
+    runs = min((row.runs for row in rows if row.runs), default=0)
+    return (
+        f"A malformed file came from {', '.join(can) or 'none of them'}; it never came from "
+        f"{', '.join(cannot) or 'the others'} ({runs} run{'s' if runs != 1 else ''} each, on this machine). "
+        "'crashlab repro ID' tells each one's story beside its control."
+    )
 
 
 def in_short(run: Run) -> str:

@@ -31,8 +31,11 @@ class FileSeen:
     @property
     def line(self) -> str:
         """The file in one line of a story."""
-        held = ", ".join(f"{actor} {count}" for actor, count in self.locks.items()) or "none"
-        return f"{self.name}: inode {self.inode}, {self.links} link, {self.size:,} bytes, locks: {held}"
+        links = "" if self.links == 1 else f", {self.links} links"
+        line = f"{self.name}: {self.size:,} bytes, inode {self.inode}{links}"
+        if self.name.endswith(("-wal", "-journal")):  # SQLite keeps no locks on these
+            return line
+        return f"{line}, {'locked by ' + ' and '.join(self.locks) if self.locks else 'nobody has a lock'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ class Stage:
         self.moments: list[Moment] = []
         self._actors: list[Actor] = []
         self._before: list[str] = []
+        self._names: list[str] = []
 
     # -- actors -----------------------------------------------------------------------------------------
 
@@ -108,8 +109,10 @@ class Stage:
         """
         sight = look(main or self.main, self._actors)
         lines = sight.lines()
-        self.moments.append(Moment(done, tuple(line for line in lines if line not in self._before)))
+        gone = [f"{name}: gone" for name in self._names if name not in {file.name for file in sight.files}]
+        self.moments.append(Moment(done, (*gone, *(line for line in lines if line not in self._before))))
         self._before = lines
+        self._names = [file.name for file in sight.files]
         self._collect("live.unlinked", {_role(holder.name) for holder in sight.unlinked})
         self._collect("live.strayed", {_role(holder.name) for holder in sight.strayed})
         self._lock_features(sight)
