@@ -133,7 +133,7 @@ class Database:
     def _not_open(self) -> StoreClosed:
         where = self._path or MEMORY
         if self._closed:
-            return StoreClosed(f"the store {where} is closed; make a new StateManager to use it again")
+            return StoreClosed(f"the store {where} is closed; make a new {type(self).__name__} to use it again")
         return StoreClosed(f"the store {where} is not open; call initialize_database() first")
 
     def _require_block(self, connection: sqlite3.Connection) -> None:

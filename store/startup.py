@@ -9,6 +9,7 @@ cancels the POSIX locks of every connection this process has to it
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -47,8 +48,15 @@ def file_problem(path: Path) -> str | None:
     return None
 
 
-def inspect_file(path: Path, connect: Connect, timeout_s: float) -> Inspection:
-    """Run `quick_check` on an existing file and read its identity and version, changing nothing.
+def inspect_file(
+    path: Path,
+    connect: Connect,
+    timeout_s: float,
+    *,
+    application_id: int = APPLICATION_ID,
+    check: Callable[[sqlite3.Connection], str | None] | None = None,
+) -> Inspection:
+    """Run `check` (`quick_check`) on an existing file and read its identity and version, changing nothing.
 
     Raises StoreIdentity when a sound file belongs to another program, StoreError when it cannot be
     opened at all. Without a WAL there is nothing that a read-write connection could move, and it can
@@ -58,27 +66,34 @@ def inspect_file(path: Path, connect: Connect, timeout_s: float) -> Inspection:
     modes = ("ro", "rw") if _size(_wal(path)) else ("rw",)
     for mode in modes:
         try:
-            return _inspect(path, mode, connect, timeout_s)
+            with closing(
+                connect(file_uri(path, mode), uri=True, timeout=timeout_s, isolation_level=None)
+            ) as connection:
+                return _inspect(path, connection, application_id, check or quick_check)
         except sqlite3.Error as error:
             if mode == modes[-1] or primary_code(error) not in _NEEDS_WRITING:
                 raise cannot_open(path, error) from error
     raise AssertionError("unreachable: the last mode returns or raises")
 
 
-def _inspect(path: Path, mode: str, connect: Connect, timeout_s: float) -> Inspection:
-    with closing(connect(file_uri(path, mode), uri=True, timeout=timeout_s, isolation_level=None)) as connection:
-        try:
-            problem = quick_check(connection)
-            if problem is not None:
-                return Inspection(problem)
-            application = connection.execute("PRAGMA application_id").fetchone()[0]
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        except sqlite3.Error as error:
-            if primary_code(error) in _DAMAGE:
-                return Inspection(str(error))
-            raise
-    if application != APPLICATION_ID and (application or version or objects):
+def _inspect(
+    path: Path,
+    connection: sqlite3.Connection,
+    application_id: int,
+    check: Callable[[sqlite3.Connection], str | None],
+) -> Inspection:
+    try:
+        problem = check(connection)
+        if problem is not None:
+            return Inspection(problem)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        objects = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.Error as error:
+        if primary_code(error) in _DAMAGE:
+            return Inspection(str(error))
+        raise
+    if application != application_id and (application or version or objects):
         raise StoreIdentity(
             f"{path} is another program's database (application_id {application}, {objects} schema objects); "
             "choose another db_path"
