@@ -1,17 +1,20 @@
-"""The engine's configuration: the `engine:` block of a YAML file."""
+"""The engine's configuration: the `engine:` block of a YAML file, and how blocks are read."""
 
 import logging
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from store.errors import StoreValidation
 from store.validation import did_you_mean, number, shown, text
 
 _log = logging.getLogger(__name__)
 
-BLOCKS: Final = ("engine",)
+Block = TypeVar("Block")
+
+BLOCKS: Final = ("engine", "strategy", "risk")
 _MAX_BYTES: Final = 1_000_000
 
 
@@ -44,37 +47,48 @@ class EngineConfig:
         """Read the `engine:` block; each missing key's default is logged at INFO.
 
         Raises StoreValidation, naming the file, for unknown or repeated keys, wrong types, a missing
-        block, and a file that cannot be read.
+        block, and a file that cannot be read. The other blocks are `TradingConfig`'s to judge.
         """
         source = Path(text(os.fspath(path), "path", 4096))
         try:
-            document = _load(source)
-            block = _engine_block(document)
-            config = cls(**block)
+            return build(cls, "engine", read_blocks(source), source)
         except StoreValidation as error:
             raise StoreValidation(f"{source}: {error}") from error
-        for field in fields(cls):
-            if field.name not in block:
-                _log.info("%s: engine.%s is not set, using the default %r", source, field.name, field.default)
-        return config
 
 
-def _engine_block(document: object) -> dict[str, Any]:
+def read_blocks(source: Path) -> Mapping[str, object]:
+    """The blocks of the file by name; raises StoreValidation for a file or block that is none."""
+    document = _load(source)
     if not isinstance(document, dict):
         raise StoreValidation("expected a mapping with an 'engine:' block at the top")
     for key in document:
         if key not in BLOCKS:
             raise StoreValidation(f"unknown block {shown(key)}; {did_you_mean(key, BLOCKS)}")
-    if "engine" not in document:
-        raise StoreValidation("there is no 'engine:' block")
-    block = document["engine"]
+    return document
+
+
+def build(cls: type[Block], name: str, blocks: Mapping[str, object], source: Path) -> Block:
+    """Make the dataclass of one block; each missing key's default is logged at INFO.
+
+    Raises StoreValidation for a missing block, an unknown key, or a missing key that has no default.
+    """
+    if name not in blocks:
+        raise StoreValidation(f"there is no '{name}:' block")
+    block = blocks[name]
     if not isinstance(block, dict):
-        raise StoreValidation(f"'engine:' must be a mapping of keys to values, not {shown(block)}")
-    known = [field.name for field in fields(EngineConfig)]
+        raise StoreValidation(f"'{name}:' must be a mapping of keys to values, not {shown(block)}")
+    known = {field.name: field.default for field in fields(cls)}  # type: ignore[arg-type]
     for key in block:
         if key not in known:
-            raise StoreValidation(f"unknown key engine.{key}; {did_you_mean(key, known)}")
-    return block
+            raise StoreValidation(f"unknown key {name}.{key}; {did_you_mean(key, known)}")
+    missing = {key: default for key, default in known.items() if key not in block}
+    for key, default in missing.items():
+        if default is MISSING:
+            raise StoreValidation(f"{name}.{key} is missing and has no default; set it")
+    made = cls(**block)
+    for key, default in missing.items():
+        _log.info("%s: %s.%s is not set, using the default %r", source, name, key, default)
+    return made
 
 
 def _load(source: Path) -> object:

@@ -64,7 +64,7 @@ class Fills(Database):
     def get_fill(self, fill_id: str) -> Fill | None:
         """The fill, or None."""
         rows = self._read(f"SELECT {_COLUMNS} FROM fills WHERE fill_id = ?", (name(fill_id, "fill_id"),))
-        return _fill(rows[0]) if rows else None
+        return fill_of(rows[0]) if rows else None
 
     def fills(self, session_id: int | None = None, *, after: int = 0, limit: int | None = None) -> list[Fill]:
         """Fills in the order they were recorded, of one session or all, with `fill_row` above `after`.
@@ -77,14 +77,15 @@ class Fills(Database):
             values.append(integer(session_id, "session_id", least=1))
         values.append(MAX_INTEGER if limit is None else integer(limit, "limit", least=1))
         rows = self._read(f"SELECT {_COLUMNS} FROM fills WHERE {where} ORDER BY fill_row LIMIT ?", values)
-        return [_fill(row) for row in rows]
+        return [fill_of(row) for row in rows]
 
     def count_fills(self) -> int:
         """Rows in the table."""
         return int(self._read("SELECT count(*) FROM fills")[0][0])
 
 
-def _fill(row: tuple[int, str, int, str, str, str, int]) -> Fill:
+def fill_of(row: tuple[int, str, int, str, str, str, int]) -> Fill:
+    """The record of a row of the columns that the reads here select."""
     number, fill_id, session_id, side, price, quantity, ts = row
     return Fill(number, fill_id, session_id, side, Decimal(price), Decimal(quantity), ts)
 

@@ -9,21 +9,21 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from store.backup import Backups
+from store.books.market import Markets
+from store.books.shutdown import Shutdowns
+from store.books.trades import Trades
 from store.checkpoint import Checkpoints, Wait
 from store.connection import MEMORY, Clock, Connect, check_is_file_or_absent
-from store.engine_state import EngineState
 from store.errors import StoreDamaged, StoreError
-from store.fills import Fills
 from store.metrics import Metrics
 from store.schema import MIGRATIONS, Migration, check_not_too_new, migrate
-from store.sessions import Sessions
 from store.startup import cannot_open, file_problem, inspect_file, primary_code
 from store.validation import integer
 
 _log = logging.getLogger(__name__)
 
 
-class StateManager(Checkpoints, Backups, Sessions, EngineState, Metrics, Fills):
+class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
     """The state of one engine: one connection, usable from all threads of one process.
 
     The constructor touches nothing: `initialize_database()` opens, checks and migrates. Usable as a
@@ -138,7 +138,7 @@ class StateManager(Checkpoints, Backups, Sessions, EngineState, Metrics, Fills):
             connection.execute("PRAGMA foreign_keys = ON")
             if self._path is not None:
                 self._enable_wal(connection)
-            migrate(connection, target, integer(self._clock(), "the clock's time"), self.migrations)
+            self._migrate(connection, target)
             self._created_at = connection.execute("SELECT created_at FROM store_identity").fetchone()[0]
         except BaseException as error:
             connection.close()
@@ -146,6 +146,9 @@ class StateManager(Checkpoints, Backups, Sessions, EngineState, Metrics, Fills):
                 raise self._cannot_open(error) from error
             raise
         return connection
+
+    def _migrate(self, connection: sqlite3.Connection, target: str) -> None:
+        migrate(connection, target, integer(self._clock(), "the clock's time"), self.migrations)
 
     def _enable_wal(self, connection: sqlite3.Connection) -> None:
         # The row is the mode in force; a file system without shared memory keeps the old one. Two

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from store.books.schema import STATEMENTS as BOOKS
 from store.errors import StoreSchemaTooNew
 
 # "NEO1". Tells this store's files from any other program's (https://sqlite.org/pragma.html#pragma_application_id).
@@ -65,6 +66,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
                 ts INTEGER NOT NULL)""",
         ),
     ),
+    Migration(2, "the books: orders, inventory ledger, capital, valuations, markets, balances and halts", BOOKS),
 )
 
 

@@ -27,6 +27,6 @@ PLANTED = Planted(
     broken="the step is acked although its commit met an error",
     oracle="books",
     invariant="io-error-surfaces",
-    fault="io-error@wal.write#60 error=ENOSPC",
+    fault="io-error@wal.write#140 error=ENOSPC",
     module=__name__,
 )

@@ -64,7 +64,7 @@ def test_values_are_read_and_each_default_is_logged_once(load, logged):
         ("engine: {zzz: 4}", "unknown key engine.zzz; known: db_path, dry_run"),
         ("engine: {1: 4}", "unknown key engine.1"),
         ("engines: {}", "unknown block 'engines'; did you mean 'engine'"),
-        ("engine: {}\nstrategy: {}", "unknown block 'strategy'"),
+        ("engine: {}\nstrategie: {}", "unknown block 'strategie'; did you mean 'strategy'"),
         ("engine:", "must be a mapping"),
         ("engine: [1]", "must be a mapping"),
         ("", "expected a mapping with an 'engine:' block"),

@@ -217,36 +217,39 @@ def test_a_kill_in_the_first_transaction_leaves_a_usable_file(path, make):
     assert not path.with_name(path.name + "-journal").exists()
 
 
+LATEST = MIGRATIONS[-1].version
+
+
 class Next(StateManager):
     """A store one version ahead."""
 
     migrations = (
         *MIGRATIONS,
-        Migration(2, "notes", ("CREATE TABLE notes (x)", "INSERT INTO notes VALUES (:now)")),
+        Migration(LATEST + 1, "notes", ("CREATE TABLE notes (x)", "INSERT INTO notes VALUES (:now)")),
     )
 
 
 def test_migrations_run_once_and_a_newer_schema_is_refused(make, path, query):
     with make() as store:
         store.record_system_metric("m", 1)
-    assert query(path, "PRAGMA user_version") == [(1,)]
+    assert query(path, "PRAGMA user_version") == [(LATEST,)]
     make(cls=Next).close()
     make(cls=Next).close()
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(LATEST + 1,)]
     assert query(path, "SELECT count(*) FROM notes") == query(path, "SELECT count(*) FROM system_metrics") == [(1,)]
-    refused(path, StoreSchemaTooNew, "schema version 2, this store knows up to 1")
+    refused(path, StoreSchemaTooNew, f"schema version {LATEST + 1}, this store knows up to {LATEST}")
 
 
 def test_a_migration_that_fails_leaves_the_version_before_it(make, path, query):
     class Broken(StateManager):
         migrations = (
             *Next.migrations,
-            Migration(3, "broken", ("CREATE TABLE half (x)", "CREATE TABLE half (x)")),
+            Migration(LATEST + 2, "broken", ("CREATE TABLE half (x)", "CREATE TABLE half (x)")),
         )
 
     make().close()
     with pytest.raises(StoreError, match="table half already exists"):
         make(cls=Broken)
-    assert query(path, "PRAGMA user_version") == [(2,)]
+    assert query(path, "PRAGMA user_version") == [(LATEST + 1,)]
     assert query(path, "SELECT count(*) FROM sqlite_master WHERE name = 'half'") == [(0,)]
     make(cls=Next)

@@ -1,0 +1,79 @@
+"""Exact money: whole units in, integers of the smallest unit inside.
+
+One XRP is 10**6 drops (https://xrpl.org/docs/references/protocol/data-types/currency-formats); RLUSD is kept
+in micro units, also 10**-6.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from store.errors import StoreValidation
+from store.validation import amount, did_you_mean, integer, shown
+
+PLACES: Final = 6
+ONE: Final = 10**PLACES
+
+
+class Asset(StrEnum):
+    """What the engine holds; prices are in RLUSD for one XRP."""
+
+    XRP = "XRP"
+    RLUSD = "RLUSD"
+
+
+class Holdings(NamedTuple):
+    """An amount of each asset, in drops and micro units; may be negative."""
+
+    xrp_drops: int = 0
+    rlusd_micros: int = 0
+
+    def plus(self, other: "Holdings") -> "Holdings":
+        """The sum, asset by asset."""
+        return Holdings(self.xrp_drops + other.xrp_drops, self.rlusd_micros + other.rlusd_micros)
+
+    def of(self, asset: Asset) -> int:
+        """The amount of one asset."""
+        return self.xrp_drops if asset is Asset.XRP else self.rlusd_micros
+
+
+def checked_asset(value: object) -> Asset:
+    """The asset of that name; raises StoreValidation for another."""
+    if isinstance(value, str) and value in Asset.__members__:
+        return Asset(value)
+    raise StoreValidation(f"unknown asset {shown(value)}; {did_you_mean(value, Asset)}")
+
+
+def checked_holdings(value: object, what: str) -> Holdings:
+    """Holdings of two integers of 64 bits; raises StoreValidation for anything else."""
+    if not isinstance(value, Holdings):
+        raise StoreValidation(f"{what} must be Holdings(xrp_drops, rlusd_micros), not {shown(value)}")
+    for part, field in zip(value, value._fields, strict=True):
+        integer(part, f"{what}.{field}", least=-(2**63))
+    return value
+
+
+def to_units(value: Decimal | int | str, what: str) -> int:
+    """A positive amount of whole units in smallest units; raises StoreValidation for a finer one."""
+    whole, _, part = amount(value, what).partition(".")
+    part = part.rstrip("0")
+    if len(part) > PLACES:
+        raise StoreValidation(f"{what} has more than {PLACES} decimal places: {shown(value)}")
+    return integer(int(whole + part.ljust(PLACES, "0")), what, least=1)
+
+
+def value_of(xrp_drops: int, price: str) -> int:
+    """The drops' worth in micro units at a decimal price, rounded half to even, once.
+
+    Only integers are multiplied and divided: the result does not depend on any decimal context.
+    """
+    whole, _, part = price.partition(".")
+    scale = int(10 ** len(part))
+    micros, rest = divmod(xrp_drops * int(whole + part), scale)
+    return micros + (2 * rest > scale or (2 * rest == scale and micros % 2))
+
+
+def decimal_text(units: int) -> str:
+    """Smallest units as a plain decimal of whole units: 1500000 is "1.500000"."""
+    whole, part = divmod(abs(units), ONE)
+    return f"{'-' if units < 0 else ''}{whole}.{part:0{PLACES}d}"
