@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from crashlab.errors import LabError, LimitError
-from crashlab.gallery.stage.actor_child import serve
+from crashlab.gallery.stage.actor_child import Self, live
 from crashlab.gallery.stage.driver import Driver, Problem
 
 __all__ = ["ANSWER_S", "Actor", "Gone"]
@@ -54,12 +54,7 @@ class Actor:
         code = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            with (
-                child,
-                child.makefile("r", encoding="utf-8") as reader,
-                child.makefile("w", encoding="utf-8") as writer,
-            ):
-                serve(reader, writer, driver)
+            live(Self(driver), child)
             code = 0
         finally:
             os._exit(code)

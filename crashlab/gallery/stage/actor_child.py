@@ -7,23 +7,27 @@ is SQLite's (``SQLITE_BUSY``) or an exception's.
 import importlib
 import json
 import os
+import socket
+from collections.abc import Callable
 from typing import IO, Any
 
 from crashlab.gallery.stage.driver import Driver, Problem
 
-__all__ = ["Self", "serve"]
+__all__ = ["Self", "live"]
 
 
 class Self:
     """An actor seen from inside its process: what functions that an exhibit sends here get as first argument.
 
-    `connections`: by name, ``main`` when not told. `state`: whatever they want to keep.
+    `connections`: by name, ``main`` when not told. `state`: whatever they want to keep. `hang_up` closes this
+    process's end of the line to the director.
     """
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.connections: dict[str, Any] = {}
         self.state: dict[str, Any] = {}
+        self.hang_up: Callable[[], None] = lambda: None
 
     def execute(self, sql: str, parameters: Any = (), on: str = "main") -> list[tuple[Any, ...]]:
         """Run one statement on a connection."""
@@ -71,10 +75,36 @@ class Self:
         module, _, name = target.partition(":")
         return getattr(importlib.import_module(module), name)(self, *arguments)
 
+    def do_fork(self, address: str) -> int:
+        """Fork. The child keeps all that this process has open, and takes its orders from `address`."""
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            self.hang_up()
+            line = socket.socket(socket.AF_UNIX)
+            line.connect(address)
+            live(self, line)
+            code = 0
+        finally:
+            os._exit(code)
 
-def serve(reader: IO[str], writer: IO[str], driver: Driver) -> None:
+
+def live(actor: Self, line: socket.socket) -> None:
+    """Serve on a line, which belongs to this process from now on."""
+    with line, line.makefile("r", encoding="utf-8") as reader, line.makefile("w", encoding="utf-8") as writer:
+
+        def hang_up() -> None:
+            for each in (reader, writer, line):
+                each.close()
+
+        actor.hang_up = hang_up
+        serve(reader, writer, actor)
+
+
+def serve(reader: IO[str], writer: IO[str], actor: Self) -> None:
     """Obey orders until there are no more."""
-    actor = Self(driver)
     for line in reader:
         name, arguments, keywords = json.loads(line)
         try:

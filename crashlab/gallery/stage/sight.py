@@ -52,13 +52,14 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Everything that was seen at one moment."""
+    """Everything that was seen at one moment. `ghosts`: WALs that actors hold although their name is gone."""
 
     files: tuple[FileSeen, ...]
     holders: tuple[Holder, ...]
     wal: Wal | None
     index: WalIndex | None
     lock_rows: dict[tuple[int, int], int]
+    ghosts: tuple[Wal, ...] = ()
 
     @property
     def unlinked(self) -> tuple[Holder, ...]:
@@ -88,6 +89,11 @@ class Sight:
             f"{holder.actor} holds {holder.name} (deleted), inode {holder.inode}, {holder.size:,} bytes"
             for holder in self.unlinked
         ]
+        lines += [
+            f"ghost WAL: {ghost.committed} frames in {len(ghost.commits)} commits that no newcomer sees"
+            for ghost in self.ghosts
+            if ghost.committed
+        ]
         return lines
 
 
@@ -107,12 +113,16 @@ def look(main: Path, actors: Iterable[Actor]) -> Sight:
     holders = tuple(holder for actor in living for holder in _held(actor, main))
     wal = _read(triplet.wal)
     index = _read(triplet.shm)
+    pids = {actor.name: actor.pid for actor in living}
+    unlinked = {each.inode: each for each in holders if not each.links and each.name == triplet.wal.name}
+    ghosts = [_read(Path(f"/proc/{pids[each.actor]}/fd/{each.descriptor}")) for each in unlinked.values()]
     return Sight(
         tuple(files),
         holders,
         None if wal is None else parse_wal(wal),
         None if index is None else parse_shm(index),
         rows,
+        tuple(parse_wal(ghost) for ghost in ghosts if ghost is not None),
     )
 
 

@@ -7,6 +7,7 @@ from crashlab.gallery.exhibit import Exhibit
 from crashlab.gallery.stage.actor import Actor, Gone
 from crashlab.gallery.stage.driver import Driver, Problem
 from crashlab.gallery.stage.ending import file_features, next_opener
+from crashlab.gallery.stage.forked import Forked
 from crashlab.gallery.stage.ledger import Ledger
 from crashlab.gallery.stage.sight import Sight, look
 from crashlab.gallery.telling import Moment, Result, Rows, Telling, differences, matches
@@ -58,6 +59,12 @@ class Stage:
         self._actors.append(actor)
         return actor
 
+    def forked(self, name: str, parent: Actor) -> Forked:
+        """Let an actor fork; the child has what its parent has open, and is an actor too."""
+        child = Forked(name, parent)
+        self._actors.append(child)
+        return child
+
     def opener(self, name: str, *pragmas: str, path: Path | None = None, busy_s: float = 0.0) -> Actor:
         """Start an actor that opens the database, in WAL mode unless told other pragmas."""
         actor = self.actor(name)
@@ -106,6 +113,7 @@ class Stage:
         `live.unlinked`, `live.strayed`: which files some actor held whose name was gone, or was another file's.
         `live.main_locks`, `live.shm_locks`: held, or lost, where an opener in WAL mode had no lock row.
         `live.backfill`: impossible, if nBackfill was ever above mxFrame.
+        `live.ghost_wal`: commits, if an actor ever held an unlinked WAL with committed frames, else none.
         """
         sight = look(main or self.main, self._actors)
         lines = sight.lines()
@@ -115,6 +123,7 @@ class Stage:
         self._names = [file.name for file in sight.files]
         self._collect("live.unlinked", {_role(holder.name) for holder in sight.unlinked})
         self._collect("live.strayed", {_role(holder.name) for holder in sight.strayed})
+        self._collect("live.ghost_wal", {"commits"} if any(ghost.committed for ghost in sight.ghosts) else set())
         self._lock_features(sight)
         impossible = sight.index is not None and sight.index.impossible
         if impossible or "live.backfill" not in self.features:
