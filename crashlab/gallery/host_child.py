@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.errors import CrashlabError
-from crashlab.gallery.exhibit import Exhibit
+from crashlab.gallery.exhibit import Exhibit, Need
 from crashlab.gallery.mechanisms import load_exhibits
 from crashlab.gallery.stage.driver import Driver, find_driver
 from crashlab.gallery.stage.stage import Stage
@@ -77,7 +77,9 @@ def _in_own_process(exhibit: Exhibit, driver: Driver, order: Order) -> bytes:
 
 
 def _play(exhibit: Exhibit, driver: Driver, order: Order) -> Telling:
-    missing = exhibit.missing_needs()
+    missing = list(exhibit.missing_needs())
+    if Need.STDLIB in exhibit.needs and type(driver) is not Driver:
+        missing.append(Need.STDLIB)
     if missing:
         return _failed(exhibit, driver, order, Result.SKIPPED, f"needs {', '.join(missing)}")
     began = time.monotonic()
