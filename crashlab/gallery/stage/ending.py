@@ -22,13 +22,16 @@ LINES_MAX = 5
 def file_features(evidence: Triplet) -> dict[str, str]:
     """Describe files that nobody has open, from their bytes alone.
 
-    `main`: missing, or the kind of file that its header says (`FileKind`). `wal`: missing, empty, header (no
-    valid one), no-commit, commits, and `broken` where frames of the same round lie behind the end of the chain.
-    `shm`: missing, or index, impossible, unusable. `journal`: missing or present.
+    `main`: missing, or the kind of file that its header says (`FileKind`). `main.pages`: short, where there are
+    fewer than the header promises, else whole. `wal`: missing, empty, header (no valid one), no-commit, commits,
+    and `broken` where frames of the same round lie behind the end of the chain. `shm`: missing, or
+    index, impossible, unusable. `journal`: missing or present.
     """
     features = {}
     main = _bytes(evidence.main)
-    features["main"] = "missing" if main is None else str(read_header(main[:512], len(main)).kind)
+    report = read_header((main or b"")[:512], len(main or b""))
+    features["main"] = "missing" if main is None else str(report.kind)
+    features["main.pages"] = "short" if report.missing_pages else "whole"
     wal = _bytes(evidence.wal)
     if wal is None:
         features["wal"] = "missing"
