@@ -52,14 +52,14 @@ def name(value: object, what: str) -> str:
     return checked
 
 
-def integer(value: object, what: str, least: int = 0) -> int:
-    """An integer from `least` to 2**63 - 1; a bool is not one."""
-    if type(value) is int and least <= value <= MAX_INTEGER:
+def integer(value: object, what: str, least: int = 0, most: int = MAX_INTEGER) -> int:
+    """An integer from `least` to `most`; a bool is not one."""
+    if type(value) is int and least <= value <= most:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise StoreValidation(f"{what} must be an integer, not {type(value).__name__}: {shown(value)}")
-    if not least <= value <= MAX_INTEGER:
-        raise StoreValidation(f"{what} must be from {least} to {MAX_INTEGER}, not {shown(value)}")
+    if not least <= value <= most:
+        raise StoreValidation(f"{what} must be from {least} to {most}, not {shown(value)}")
     return int(value)
 
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from store.books.ledger import Ledger
-from store.books.units import Asset, Holdings, checked_asset, decimal_text, to_units
+from store.books.units import Asset, Holdings, balance, checked_asset, decimal_text, to_units
 from store.errors import StoreValidation
 from store.validation import MAX_INTEGER, amount, did_you_mean, name, shown, text
 
@@ -93,12 +93,11 @@ class Capital(Ledger):
             )[0]
 
     def _check_capital(self, asset: Asset, units: int) -> None:
-        """Raise StoreValidation when the event would leave less than nothing, or more than 64 bits hold."""
+        """Raise StoreValidation when the event would leave less than nothing, or too much."""
         held = self.holdings().of(asset)
         if units < 0 and held + units < 0:
             raise StoreValidation(f"only {decimal_text(held)} {asset} is there, {decimal_text(-units)} is too much")
-        if held + units > MAX_INTEGER:
-            raise StoreValidation(f"{asset} would not fit into 64 bits: {held} + {units}")
+        balance(self._capital_between(0, MAX_INTEGER).of(asset) + units, f"the capital in {asset}")
 
     def holdings(self) -> Holdings:
         """What the engine holds now: all fills and all capital, of all sessions."""

@@ -45,7 +45,9 @@ def checked_reason(value: object) -> HaltReason:
     try:
         return HaltReason(value)  # type: ignore[arg-type]
     except ValueError:
-        raise StoreValidation(f"unknown halt reason {shown(value)}; {did_you_mean(value, HaltReason)}") from None
+        raise StoreValidation(
+            f"unknown halt reason {shown(value)}; {did_you_mean(value, [reason.value for reason in HaltReason])}"
+        ) from None
 
 
 def halt_reason_of_signal(signum: int) -> HaltReason:

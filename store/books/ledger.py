@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from store.books.units import Asset, Holdings, value_of
+from store.books.units import balance as checked
 from store.books.writes import BookWrites
 from store.validation import MAX_INTEGER, integer
 
@@ -51,8 +52,8 @@ class Ledger(BookWrites):
         self._write(_INSERT, (session_id, fill_id, delta.xrp_drops, xrp, delta.rlusd_micros, rlusd, now))
 
     def _next_balance(self, balance: int, delta: int) -> int:
-        """The balance after a fill; raises StoreValidation when 64 bits cannot hold it."""
-        return integer(balance + delta, "the new balance", least=-MAX_INTEGER)
+        """The balance after a fill; raises StoreValidation when that is too large."""
+        return checked(balance + delta, "the new balance")
 
     def _ledger_balances(self) -> Holdings:
         """The newest balance of each asset: all fills of all sessions, no capital."""

@@ -226,7 +226,7 @@ def checked_status(value: object) -> OrderStatus:
     """The status of that name; raises StoreValidation for another."""
     if isinstance(value, str) and value in OrderStatus.__members__:
         return OrderStatus(value)
-    raise StoreValidation(f"unknown order status {shown(value)}; {did_you_mean(value, OrderStatus)}")
+    raise StoreValidation(f"unknown order status {shown(value)}; {did_you_mean(value, OrderStatus.__members__)}")
 
 
 def no_order(order_id: str) -> NoReturn:

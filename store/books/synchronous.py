@@ -32,7 +32,7 @@ def must_be_synchronous(function: Callable[P, T], what: str) -> Callable[P, T]:
         result = function(*args, **kwargs)
         if inspect.isawaitable(result) or inspect.isasyncgen(result):
             _dispose(result)
-            raise StoreValidation(f"{what} must be synchronous, but it returned a {type(result).__name__}: nothing ran")
+            raise StoreValidation(f"{what} must be synchronous, but it returned a {type(result).__name__}, now dropped")
         return result
 
     return guarded

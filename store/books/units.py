@@ -13,6 +13,7 @@ from store.validation import amount, did_you_mean, integer, shown
 
 PLACES: Final = 6
 ONE: Final = 10**PLACES
+MAX_BALANCE: Final = 2**62 - 1  # of fills and of capital each, so that their sum fits into 64 bits
 
 
 class Asset(StrEnum):
@@ -41,7 +42,7 @@ def checked_asset(value: object) -> Asset:
     """The asset of that name; raises StoreValidation for another."""
     if isinstance(value, str) and value in Asset.__members__:
         return Asset(value)
-    raise StoreValidation(f"unknown asset {shown(value)}; {did_you_mean(value, Asset)}")
+    raise StoreValidation(f"unknown asset {shown(value)}; {did_you_mean(value, Asset.__members__)}")
 
 
 def checked_holdings(value: object, what: str) -> Holdings:
@@ -53,24 +54,30 @@ def checked_holdings(value: object, what: str) -> Holdings:
     return value
 
 
+def balance(units: int, what: str) -> int:
+    """The units, if a balance may be that large; raises StoreValidation otherwise."""
+    return integer(units, what, -MAX_BALANCE, MAX_BALANCE)
+
+
 def to_units(value: Decimal | int | str, what: str) -> int:
     """A positive amount of whole units in smallest units; raises StoreValidation for a finer one."""
     whole, _, part = amount(value, what).partition(".")
     part = part.rstrip("0")
     if len(part) > PLACES:
         raise StoreValidation(f"{what} has more than {PLACES} decimal places: {shown(value)}")
-    return integer(int(whole + part.ljust(PLACES, "0")), what, least=1)
+    return balance(int(whole + part.ljust(PLACES, "0")), what)
 
 
 def value_of(xrp_drops: int, price: str) -> int:
     """The drops' worth in micro units at a decimal price, rounded half to even, once.
 
-    Only integers are multiplied and divided: the result does not depend on any decimal context.
+    Only integers are multiplied and divided: the result does not depend on any decimal context. Raises
+    StoreValidation for a worth that no balance can hold.
     """
     whole, _, part = price.partition(".")
     scale = int(10 ** len(part))
     micros, rest = divmod(xrp_drops * int(whole + part), scale)
-    return micros + (2 * rest > scale or (2 * rest == scale and micros % 2))
+    return balance(micros + (2 * rest > scale or (2 * rest == scale and micros % 2)), "price times quantity")
 
 
 def decimal_text(units: int) -> str:

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from store.books.capital import Capital
-from store.books.units import value_of
+from store.books.units import balance, value_of
 from store.errors import StoreValidation
 from store.validation import amount, integer, name, shown
 
@@ -51,7 +51,7 @@ class Valuations(Capital):
                 return int(rows[0][0])
             self._require_session(session_id, now)
             held = self.holdings()
-            worth = None if price is None else held.rlusd_micros + value_of(held.xrp_drops, price)
+            worth = None if price is None else balance(held.rlusd_micros + value_of(held.xrp_drops, price), "the value")
             return self._write(
                 "INSERT INTO valuation_snapshots (snapshot_key, session_id, mid, xrp_drops, rlusd_micros, "
                 "value_micros, ts) VALUES (?, ?, ?, ?, ?, ?, ?)",
