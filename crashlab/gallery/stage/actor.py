@@ -54,7 +54,8 @@ class Actor:
         code = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            live(Self(driver), child)
+            actor = Self(driver)  # held until the end: a connection that nobody holds closes itself
+            live(actor, child)
             code = 0
         finally:
             os._exit(code)

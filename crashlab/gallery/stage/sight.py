@@ -90,7 +90,7 @@ class Sight:
             for holder in self.unlinked
         ]
         lines += [
-            f"ghost WAL: {ghost.committed} frames in {len(ghost.commits)} commits that no newcomer sees"
+            f"ghost WAL: {ghost.committed} frames in {len(ghost.commits)} commits, in a file without a name"
             for ghost in self.ghosts
             if ghost.committed
         ]

@@ -63,3 +63,27 @@ def test_a_ghost_wal_is_seen_only_where_it_holds_commits(stage):
     ghosts = stage.step("written into").ghosts
     assert [len(ghost.commits) for ghost in ghosts] == [2]
     assert stage.features["live.ghost_wal"] == "commits"
+
+
+class Closing:
+    """A connection that closes when nobody holds it any more, as apsw's does."""
+
+    def __init__(self, connection):
+        self.execute = connection.execute
+        self.close = connection.close
+
+    def __del__(self):
+        self.close()
+
+
+class ClosingDriver(Driver):
+    def connect(self, path, *, uri=False, busy_s=0.0):
+        return Closing(super().connect(path, uri=uri, busy_s=busy_s))
+
+
+def test_who_leaves_closes_nothing(stage):
+    stage.driver = ClosingDriver()
+    writer = stage.opener("W")
+    stage.create(writer)
+    writer.leave()
+    assert {file.name for file in stage.step("left").files} == {"state.db", "state.db-wal", "state.db-shm"}
