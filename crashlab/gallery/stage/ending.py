@@ -11,8 +11,8 @@ from crashlab.gallery.stage.actor_child import Self
 from crashlab.gallery.stage.driver import Problem
 from crashlab.sqlite.files import Triplet
 from crashlab.sqlite.header import read_header
-from crashlab.sqlite.shm import parse_shm
-from crashlab.sqlite.wal import ChainEnd, parse_wal
+from crashlab.sqlite.shm import WalIndex, parse_shm
+from crashlab.sqlite.wal import ChainEnd, Wal, parse_wal
 
 __all__ = ["file_features", "next_opener"]
 
@@ -24,8 +24,10 @@ def file_features(evidence: Triplet) -> dict[str, str]:
 
     `main`: missing, or the kind of file that its header says (`FileKind`). `main.pages`: short, where there are
     fewer than the header promises, else whole. `wal`: missing, empty, header (no valid one), no-commit, commits,
-    and `broken` where frames of the same round lie behind the end of the chain. `shm`: missing, or
-    index, impossible, unusable. `journal`: missing or present.
+    and `broken` where frames of the same round lie behind the end of the chain. `wal.end`: why the chain ended
+    (`ChainEnd`), or none. `shm`: missing, or index, impossible, unusable. `shm.frames`: the committed frames that
+    the index knows, against those in the WAL: equal, behind, ahead, other (another round's), or none to compare.
+    `journal`: missing or present.
     """
     features = {}
     main = _bytes(evidence.main)
@@ -33,10 +35,11 @@ def file_features(evidence: Triplet) -> dict[str, str]:
     features["main"] = "missing" if main is None else str(report.kind)
     features["main.pages"] = "short" if report.missing_pages else "whole"
     wal = _bytes(evidence.wal)
-    if wal is None:
+    parsed = None if wal is None else parse_wal(wal)
+    features["wal.end"] = "none" if parsed is None else str(parsed.end)
+    if parsed is None:
         features["wal"] = "missing"
     else:
-        parsed = parse_wal(wal)
         if parsed.end is ChainEnd.EMPTY:
             features["wal"] = "empty"
         elif parsed.end is ChainEnd.HEADER:
@@ -48,11 +51,24 @@ def file_features(evidence: Triplet) -> dict[str, str]:
     shm = _bytes(evidence.shm)
     if shm is None:
         features["shm"] = "missing"
+        index = None
     else:
         index = parse_shm(shm)
         features["shm"] = "impossible" if index.impossible else ("index" if index.header else "unusable")
+    features["shm.frames"] = _index_against(parsed, index)
     features["journal"] = "present" if _bytes(evidence.journal) else "missing"
     return features
+
+
+def _index_against(wal: Wal | None, index: WalIndex | None) -> str:
+    known = index.header if index is not None else None
+    if wal is None or wal.header is None or known is None:
+        return "none"
+    if known.salts != wal.header.salts:
+        return "other"
+    if known.max_frame == wal.committed:
+        return "equal"
+    return "behind" if known.max_frame < wal.committed else "ahead"
 
 
 def next_opener(actor: Self, path: str, rows: bool) -> dict[str, Any]:
