@@ -1,4 +1,4 @@
-"""The store: a small state manager for one SQLite file in WAL mode."""
+"""Three small stores in SQLite files in WAL mode: the engine's state, an agent's memory, a run ledger."""
 
 from store.books.balances import SessionHoldings
 from store.books.capital import CapitalEvent
@@ -24,25 +24,38 @@ from store.errors import (
 )
 from store.fills import Fill
 from store.manager import StateManager
+from store.message_log import ChatSession, Disagreement, Hit, Message, MessageLog
 from store.metrics import Metric
+from store.run_ledger import TERMINAL_STATUSES, AgentRun, Run, RunCapReached, RunLedger
 from store.sessions import Session
+from store.wal import enable_wal
 
 __all__ = [
+    "TERMINAL_STATUSES",
+    "AgentRun",
     "Asset",
     "CapitalEvent",
+    "ChatSession",
     "CheckpointRound",
     "ConfigAudit",
+    "Disagreement",
     "EngineConfig",
     "Fill",
     "HaltReason",
+    "Hit",
     "Holdings",
     "LedgerEntry",
     "MarketSnapshot",
+    "Message",
+    "MessageLog",
     "Metric",
     "Order",
     "OrderStatus",
     "RiskLimits",
     "RiskReadings",
+    "Run",
+    "RunCapReached",
+    "RunLedger",
     "Session",
     "SessionHoldings",
     "SessionSummary",
@@ -57,6 +70,7 @@ __all__ = [
     "TouchStats",
     "TradingConfig",
     "Valuation",
+    "enable_wal",
     "halt_detail_of",
     "halt_reason_of_signal",
     "must_be_synchronous",

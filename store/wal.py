@@ -42,7 +42,7 @@ def switch_to_wal(connection: sqlite3.Connection, where: object, timeout_s: floa
         try:
             mode = str(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0])
             break
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             if primary_code(error) == sqlite3.SQLITE_BUSY and time.monotonic() < deadline:
                 time.sleep(0.01)
                 continue
