@@ -72,9 +72,10 @@ class Backups(Database):
         integer(keep, "keep", least=1)
         target = self.backup_directory if directory is None else _directory(directory)
         with self._lock:
-            self._require()
+            connection = self._require()
             if self._in_block:
                 raise StoreError("backup() inside a transaction() would miss its rows; call it afterwards")
+            self._check_identity(connection)  # the copy is made by name
         if self._path is None or target is None:
             _log.info("nothing to back up: the store is in memory")
             return None

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Final, NamedTuple
 
 from store.connection import Database
-from store.errors import StoreValidation
+from store.errors import StoreIdentity, StoreValidation
 from store.validation import number
 
 _log = logging.getLogger(__name__)
@@ -101,7 +101,13 @@ class Checkpoints(Database):
             with self._checkpoint_guard() as may_run:
                 if not may_run:
                     return
+                if self._retired is not None:
+                    self._stop.set()
+                    return
                 done = self._checkpoint(self._require(), self.PERIODIC_MODE)
+        except StoreIdentity:  # logged; nothing is left to checkpoint
+            self._retirement_told = False
+            self._stop.set()
         except Exception as error:
             self._on_round_error(error)
         else:
@@ -127,7 +133,8 @@ class Checkpoints(Database):
             self._lock.release()
 
     def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> CheckpointRound:
-        """One checkpoint; the caller holds the lock."""
+        """One checkpoint, unless the files were replaced (StoreIdentity); the caller holds the lock."""
+        self._check_identity(connection)
         start = time.perf_counter_ns()
         busy, log_frames, checkpointed = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
         elapsed_ms = round((time.perf_counter_ns() - start) / 1e6, 1)

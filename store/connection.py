@@ -6,12 +6,15 @@ import sqlite3
 import stat
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NoReturn
 
-from store.errors import StoreClosed, StoreError, StoreValidation
+from store.errors import StoreClosed, StoreError, StoreIdentity, StoreValidation
+from store.identity import OpenFiles
+from store.retire import abandon, retire
 from store.validation import text
 
 _log = logging.getLogger(__name__)
@@ -51,6 +54,10 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._in_block = False  # inside `transaction()`; read and written under the lock
+        self._files: OpenFiles | None = None  # what the names must go on meaning; None: not watched
+        self._abandoned: weakref.finalize[..., Any] | None = None
+        self._retired: str | None = None  # why the connection was given up
+        self._retirement_told = False  # an error has told the caller
 
     @property
     def path(self) -> Path | None:
@@ -74,12 +81,14 @@ class Database:
                 yield
                 return
             self._refuse_reentry(connection)
+            self._check_identity_if_due(connection)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._in_block = True
                 yield
                 self._require()
                 self._require_block(connection)
+                self._check_identity_if_due(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 self._roll_back(connection)
@@ -102,6 +111,9 @@ class Database:
                 return cursor.lastrowid or 0, cursor.rowcount
             if connection.in_transaction:
                 self._refuse_reentry(connection)
+            files = self._files
+            if files is not None and files.due():
+                self._check_identity(connection)
             try:
                 # One cursor for the three statements: making another costs as much as a statement.
                 cursor = connection.execute("BEGIN IMMEDIATE")
@@ -111,7 +123,7 @@ class Database:
             except BaseException as error:
                 self._roll_back(connection)
                 # A signal handler may have run close() between two of the statements above.
-                if self._connection is None and isinstance(error, sqlite3.ProgrammingError):
+                if self._connection is None and isinstance(error, sqlite3.Error):
                     raise self._not_open() from error
                 raise
             return outcome
@@ -130,11 +142,46 @@ class Database:
             raise self._not_open()
         return connection
 
-    def _not_open(self) -> StoreClosed:
+    def _not_open(self) -> StoreClosed | StoreIdentity:
         where = self._path or MEMORY
+        if self._retired is not None and not self._closed:
+            self._retirement_told = True
+            return StoreIdentity(self._retired)
         if self._closed:
             return StoreClosed(f"the store {where} is closed; make a new {type(self).__name__} to use it again")
         return StoreClosed(f"the store {where} is not open; call initialize_database() first")
+
+    def _watch_files(self, connection: sqlite3.Connection, path: Path, *, wal: bool) -> None:
+        """From now on check that the files under the database's names are those that were just opened."""
+        self._files = OpenFiles(path, wal=wal)
+        # Also for a store that nobody closes: its last reference, or the interpreter's end, would.
+        self._abandoned = weakref.finalize(self, abandon, connection, self._files, self._lock)
+
+    def _leave_connection(self) -> None:
+        self._connection = None
+        if self._abandoned is not None:
+            self._abandoned.detach()
+
+    def _check_identity(self, connection: sqlite3.Connection) -> None:
+        """Raise StoreIdentity, and give the connection up, when a name no longer means the file it opened.
+
+        The caller holds the lock.
+        """
+        change = None if self._files is None else self._files.change()
+        if change is not None:
+            self._retire(connection, change)
+
+    def _check_identity_if_due(self, connection: sqlite3.Connection) -> None:
+        if self._files is not None and self._files.due():
+            self._check_identity(connection)
+
+    def _retire(self, connection: sqlite3.Connection, change: str) -> NoReturn:
+        assert self._files is not None
+        self._roll_back(connection)
+        self._leave_connection()
+        self._retired = retire(connection, self._files, change)
+        self._retirement_told = True
+        raise StoreIdentity(self._retired)
 
     def _require_block(self, connection: sqlite3.Connection) -> None:
         # SQLite rolls a whole transaction back on its own after some errors (disk full, I/O error).

@@ -19,7 +19,12 @@ class StoreDamaged(StoreError):  # noqa: N818
 
 
 class StoreIdentity(StoreError):  # noqa: N818
-    """The file is a sound SQLite database, but another program's."""
+    """The file is not the store's: another program's database, or no longer the file that was opened.
+
+    The latter means that somebody deleted, renamed or replaced the main file, the -wal or the -shm under an
+    open store. The store has then stopped for good: it neither reads, writes nor checkpoints. The
+    message says where the rows are that it had acknowledged.
+    """
 
 
 class StoreSchemaTooNew(StoreError):  # noqa: N818

@@ -14,8 +14,9 @@ from store.books.shutdown import Shutdowns
 from store.books.trades import Trades
 from store.checkpoint import Checkpoints, Wait
 from store.connection import MEMORY, Clock, Connect, check_is_file_or_absent
-from store.errors import StoreDamaged, StoreError
+from store.errors import StoreDamaged, StoreError, StoreIdentity
 from store.metrics import Metrics
+from store.retire import is_kept
 from store.schema import MIGRATIONS, Migration, check_not_too_new, migrate
 from store.startup import cannot_open, file_problem, inspect_file, primary_code
 from store.validation import integer
@@ -56,7 +57,7 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
         `close()`. Whatever is refused is left as it was found.
         """
         with self._lock:
-            if self._closed:
+            if self._closed or self._retired is not None:
                 raise self._not_open()
             if self._connection is not None:
                 return
@@ -70,6 +71,8 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
 
         A transaction that this thread has open (the caller is a signal handler) is rolled back; one of
         another thread is waited for. Nothing that goes wrong with the checkpoint prevents the close.
+        Raises StoreIdentity, once, when the files were replaced since the last write: what was acknowledged
+        since then is not in the database.
         """
         with self._lock:
             if self._closed:
@@ -80,12 +83,14 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
             if connection is not None and connection.in_transaction:
                 _log.warning("close() inside an open transaction: it is rolled back")
                 self._roll_back(connection)
-            self._connection = None
+            self._leave_connection()
         try:
             self._stop_checkpoint_loop()
         finally:
             if connection is not None:
                 self._finish(connection)
+        if self._retired is not None and not self._retirement_told:
+            raise StoreIdentity(self._retired)
 
     def __enter__(self) -> Self:
         self.initialize_database()
@@ -102,6 +107,11 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
         if path is None:
             return None
         check_is_file_or_absent(path)
+        if is_kept(path):
+            raise StoreIdentity(
+                f"process {os.getpid()} still holds a connection to {path} from before its files were replaced, "
+                "and a second one would mix the two; start a new process"
+            )
         problem = file_problem(path)
         if problem is not None:
             return problem
@@ -136,10 +146,11 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
             raise self._cannot_open(error) from error
         try:
             connection.execute("PRAGMA foreign_keys = ON")
-            if self._path is not None:
-                self._enable_wal(connection)
+            mode = None if self._path is None else self._enable_wal(connection)
             self._migrate(connection, target)
             self._created_at = connection.execute("SELECT created_at FROM store_identity").fetchone()[0]
+            if self._path is not None:
+                self._watch_files(connection, self._path, wal=mode == "wal")
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -150,7 +161,7 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
     def _migrate(self, connection: sqlite3.Connection, target: str) -> None:
         migrate(connection, target, integer(self._clock(), "the clock's time"), self.migrations)
 
-    def _enable_wal(self, connection: sqlite3.Connection) -> None:
+    def _enable_wal(self, connection: sqlite3.Connection) -> str:
         # The row is the mode in force; a file system without shared memory keeps the old one. Two
         # processes that switch a new file at the same moment get SQLITE_BUSY without any waiting.
         deadline = time.monotonic() + self.BUSY_TIMEOUT_S
@@ -164,6 +175,7 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
                 time.sleep(0.01)
         if mode != "wal":
             _log.warning("%s: WAL mode is not available here, journal_mode is %s", self._path, mode)
+        return str(mode)
 
     def _cannot_open(self, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{MEMORY}: {error}") if self._path is None else cannot_open(self._path, error)
@@ -173,8 +185,12 @@ class StateManager(Checkpoints, Backups, Shutdowns, Trades, Markets, Metrics):
         try:
             if self._path is not None:
                 self._final_checkpoint(connection)
+        except StoreIdentity:  # the connection has been given up
+            raise
         except Exception:
             _log.exception("wal_checkpoint at close failed; closing without it")
         finally:
             with self._lock:
-                connection.close()
+                if self._retired is None:
+                    self._check_identity(connection)  # a last close checkpoints, too
+                    connection.close()

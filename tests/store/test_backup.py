@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from store import StateManager, StoreDamaged, StoreError, StoreValidation
+from store import StateManager, StoreDamaged, StoreError, StoreIdentity, StoreValidation
 
 
 def rows(path) -> int:
@@ -190,6 +190,6 @@ def test_bad_directories_and_a_backup_inside_a_transaction_are_refused(store, tm
 def test_a_vanished_source_is_not_recreated_by_its_backup(make, path):
     store = make()
     path.unlink()
-    with pytest.raises(StoreError, match="unable to open"):
+    with pytest.raises(StoreIdentity, match="is gone"):
         store.backup()
     assert not path.exists()
