@@ -54,6 +54,7 @@ class Actor:
         code = 1
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup a hang-up would do nothing
             actor = Self(driver)  # held until the end: a connection that nobody holds closes itself
             live(actor, child)
             code = 0
@@ -120,17 +121,17 @@ class Actor:
 
     # -- ending -----------------------------------------------------------------------------------------
 
-    def kill(self) -> None:
-        """End the process with SIGKILL, and wait until it has ended.
+    def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
+        """End the process with a signal that it does not handle, and wait until it has ended.
 
         Raises:
             LabError: it had ended before, so that the kill did nothing.
         """
         if self._reaped:
             raise LabError(f"{self.name} had ended already ({self.ended or 'by itself'}): the kill did not fire")
-        os.kill(self.pid, signal.SIGKILL)
+        os.kill(self.pid, by)
         self._reap()
-        if self.ended != "SIGKILL":
+        if self.ended != by.name:
             raise LabError(f"{self.name} ended by {self.ended or 'itself'}, not by the kill")
 
     def leave(self) -> None:

@@ -37,16 +37,16 @@ class Forked(Actor):
         self._pending = b""
         self._reaped = False
 
-    def kill(self) -> None:
-        """End the process with SIGKILL, and wait until it has ended.
+    def kill(self, by: signal.Signals = signal.SIGKILL) -> None:
+        """End the process with a signal that it does not handle, and wait until it has ended.
 
         Raises:
             LabError: it had ended before, so that the kill did nothing.
         """
         if self._reaped or select.select([self._process], [], [], 0)[0]:
             raise LabError(f"{self.name} had ended already: the kill did not fire")
-        signal.pidfd_send_signal(self._process, signal.SIGKILL)
-        self.ended = "SIGKILL"
+        signal.pidfd_send_signal(self._process, by)
+        self.ended = by.name
         self._reap()
 
     def _reap(self) -> None:
