@@ -113,6 +113,7 @@ class Stage:
         `live.unlinked`, `live.strayed`: which files some actor held whose name was gone, or was another file's.
         `live.main_locks`, `live.shm_locks`: held, or lost, where an opener in WAL mode had no lock row.
         `live.backfill`: impossible, if nBackfill was ever above mxFrame.
+        `live.links`: several, if a file ever had more than one name, else one.
         `live.ghost_wal`: commits, if an actor ever held an unlinked WAL with committed frames, else none.
         """
         sight = look(main or self.main, self._actors)
@@ -124,6 +125,9 @@ class Stage:
         self._collect("live.unlinked", {_role(holder.name) for holder in sight.unlinked})
         self._collect("live.strayed", {_role(holder.name) for holder in sight.strayed})
         self._collect("live.ghost_wal", {"commits"} if any(ghost.committed for ghost in sight.ghosts) else set())
+        several = any(file.links > 1 for file in sight.files)
+        if several or "live.links" not in self.features:
+            self.features["live.links"] = "several" if several else "one"
         self._lock_features(sight)
         impossible = sight.index is not None and sight.index.impossible
         if impossible or "live.backfill" not in self.features:
