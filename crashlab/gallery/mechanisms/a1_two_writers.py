@@ -131,7 +131,7 @@ EXHIBITS = (
         ),
         advice=ADVICE,
         affected=EVERY_VERSION,
-        mistaken_for=("the disk", "WAL mode, which it isn't"),
+        mistaken_for=("the disk", "the process that got the error"),
         links=(*LINKS, "https://github.com/NousResearch/hermes-agent/issues/53819"),
         needs=_NEEDS,
     ),

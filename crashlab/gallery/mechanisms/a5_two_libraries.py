@@ -101,7 +101,7 @@ EXHIBITS = (
         needs=(Need.FORK, Need.PROC, Need.POSIX_LOCKS, Need.APSW),
         mistaken_for=("the kill", "concurrency", "the plugin's own writes"),
         links=(
-            "https://sqlite.org/howtocorrupt.html#_multiple_copies_of_sqlite_linked_into_the_same_application",
+            "https://sqlite.org/howtocorrupt.html#multiple_copies_of_sqlite_linked_into_the_same_application",
             "https://github.com/yantrikos/yantrikdb/issues/225",
             "https://github.com/kh0pper/crow/issues/264",
         ),
