@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from store.books.ledger import Ledger
+from store.books.ledger import BALANCES, Ledger
 from store.books.units import Asset, Holdings, balance, checked_asset, decimal_text, to_units
 from store.errors import StoreValidation
 from store.validation import MAX_INTEGER, amount, did_you_mean, name, shown, text
@@ -13,6 +13,10 @@ WITHDRAWAL: Final = "withdrawal"
 INITIAL_BASIS: Final = "initial_basis"
 
 _COLUMNS = "event_id, event_key, kind, asset, amount, price, note, ts"
+_SUMS: Final = (
+    "coalesce(sum(CASE asset WHEN 'XRP' THEN amount END), 0), coalesce(sum(CASE asset WHEN 'RLUSD' THEN amount END), 0)"
+)
+_HOLDINGS: Final = f"SELECT {BALANCES}, {_SUMS} FROM capital_events"
 _MAX_NOTE: Final = 2000
 
 
@@ -101,17 +105,12 @@ class Capital(Ledger):
 
     def holdings(self) -> Holdings:
         """What the engine holds now: all fills and all capital, of all sessions."""
-        with self._lock:
-            return self._ledger_balances().plus(self._capital_between(0, MAX_INTEGER))
+        xrp_drops, rlusd_micros, xrp_capital, rlusd_capital = self._read(_HOLDINGS)[0]
+        return Holdings(xrp_drops + xrp_capital, rlusd_micros + rlusd_capital)
 
     def _capital_between(self, after: int, until: int) -> Holdings:
         """The sum of the events with `after < ts <= until`."""
-        rows = self._read(
-            "SELECT coalesce(sum(CASE asset WHEN 'XRP' THEN amount END), 0), "
-            "coalesce(sum(CASE asset WHEN 'RLUSD' THEN amount END), 0) FROM capital_events WHERE ts > ? AND ts <= ?",
-            (after, until),
-        )
-        return Holdings(*rows[0])
+        return Holdings(*self._read(f"SELECT {_SUMS} FROM capital_events WHERE ts > ? AND ts <= ?", (after, until))[0])
 
 
 def _event(row: tuple[object, ...]) -> CapitalEvent:

@@ -55,10 +55,6 @@ class Ledger(BookWrites):
         """The balance after a fill; raises StoreValidation when that is too large."""
         return checked(balance + delta, "the new balance")
 
-    def _ledger_balances(self) -> Holdings:
-        """The newest balance of each asset: all fills of all sessions, no capital."""
-        return Holdings(*self._read(f"SELECT {BALANCES}")[0])
-
     def _fills_only(self, session_id: int) -> Holdings:
         """What one session's fills add up to, by the ledger."""
         rows = self._read(

@@ -1,11 +1,9 @@
 """Market snapshots: the touch, our quotes, and how far from it they are."""
 
-import json
 from decimal import Context, Decimal, Inexact
 from typing import Any, ClassVar, Final, NamedTuple
 
-from store.books.writes import BookWrites
-from store.engine_state import EngineState
+from store.books.writes import IN_SESSION, BookWrites
 from store.errors import StoreValidation
 from store.validation import MAX_INTEGER, amount, integer, shown
 
@@ -20,6 +18,18 @@ _NEAR: Final = Context(prec=40)
 _COLUMNS = (
     "snapshot_id, session_id, tick, best_bid, best_ask, our_bid, our_ask, mid, distance_to_bid_touch_bps, "
     "distance_to_ask_touch_bps, within_2bps_bid, within_2bps_ask, ts"
+)
+_INSERT: Final = (
+    "INSERT INTO market_snapshots (session_id, tick, best_bid, best_ask, our_bid, our_ask, mid, "
+    "distance_to_bid_touch_bps, distance_to_ask_touch_bps, within_2bps_bid, within_2bps_ask, ts) "
+    f"SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? {IN_SESSION}"
+)
+_ROLL: Final = (
+    "INSERT INTO engine_state (key, value, updated_at) "
+    "SELECT ?1, json_group_array(json_array(tick, bid, ask)), ?2 FROM ("
+    "SELECT tick, distance_to_bid_touch_bps AS bid, distance_to_ask_touch_bps AS ask FROM ("
+    "SELECT * FROM market_snapshots WHERE session_id = ?3 ORDER BY tick DESC LIMIT ?4) ORDER BY tick) WHERE true "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"
 )
 
 
@@ -44,7 +54,7 @@ class MarketSnapshot(NamedTuple):
     ts: int
 
 
-class Markets(BookWrites, EngineState):
+class Markets(BookWrites):
     """Writing `market_snapshots` and the rolling engine-state key over the newest of them."""
 
     TOUCH_WINDOW: ClassVar[int] = 20
@@ -76,25 +86,13 @@ class Markets(BookWrites, EngineState):
         content = (bid, ask, *ours)
         bid_bps, near_bid = _distance(None if ours[0] is None else _EXACT.subtract(Decimal(ours[0]), best[0]), best)
         ask_bps, near_ask = _distance(None if ours[1] is None else _EXACT.subtract(best[1], Decimal(ours[1])), best)
+        values = (session_id, tick, *content, _mid(best), bid_bps, ask_bps, near_bid, near_ask)
         with self._atomic():
             now = self._now()
-            rows = self._read(
-                "SELECT snapshot_id, best_bid, best_ask, our_bid, our_ask FROM market_snapshots "
-                "WHERE session_id = ? AND tick = ?",
-                (session_id, tick),
-            )
-            if rows:
-                if rows[0][1:] != content:
-                    raise StoreValidation(f"tick {tick} of session {session_id} is already recorded otherwise")
-                return int(rows[0][0])
-            self._require_session(session_id, now)
-            row, _ = self._write(
-                "INSERT INTO market_snapshots (session_id, tick, best_bid, best_ask, our_bid, our_ask, mid, "
-                "distance_to_bid_touch_bps, distance_to_ask_touch_bps, within_2bps_bid, within_2bps_ask, ts) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (session_id, tick, *content, _mid(best), bid_bps, ask_bps, near_bid, near_ask, now),
-            )
-            self.set_engine_state(TOUCH_KEY, self._recent_touches(session_id))
+            row = self._insert(_INSERT, (*values, now), session_id, now)
+            if row is None:
+                return self._recorded_before(session_id, tick, content, now)
+            self._roll_touches(session_id, now)
         return row
 
     def market_snapshots(self, session_id: int, *, after: int = -1, limit: int | None = None) -> list[MarketSnapshot]:
@@ -109,17 +107,25 @@ class Markets(BookWrites, EngineState):
         )
         return [_snapshot(row) for row in rows]
 
-    def _recent_touches(self, session_id: int) -> str:
-        """The newest `TOUCH_WINDOW` ticks as a JSON list of [tick, bid bps, ask bps], oldest first.
-
-        Read from the table, so that it cannot say anything else than the table does.
-        """
+    def _recorded_before(self, session_id: int, tick: int, content: tuple[str | None, ...], now: int) -> int:
+        """The row of a tick that could not be inserted because it is there; raises when that is not why."""
         rows = self._read(
-            "SELECT tick, distance_to_bid_touch_bps, distance_to_ask_touch_bps FROM market_snapshots "
-            "WHERE session_id = ? ORDER BY tick DESC LIMIT ?",
-            (session_id, self.TOUCH_WINDOW),
+            "SELECT snapshot_id, best_bid, best_ask, our_bid, our_ask FROM market_snapshots "
+            "WHERE session_id = ? AND tick = ?",
+            (session_id, tick),
         )
-        return json.dumps(rows[::-1], separators=(",", ":"))
+        if not rows:
+            self._refuse_session(session_id, now)
+        if rows[0][1:] != content:
+            raise StoreValidation(f"tick {tick} of session {session_id} is already recorded otherwise")
+        return int(rows[0][0])
+
+    def _roll_touches(self, session_id: int, now: int) -> None:
+        """Set the rolling key to the newest `TOUCH_WINDOW` ticks: a JSON list of [tick, bid bps, ask bps].
+
+        Oldest first, made from the table, so that it cannot say anything else than the table does.
+        """
+        self._write(_ROLL, (TOUCH_KEY, now, session_id, self.TOUCH_WINDOW))
 
 
 def _mid(best: tuple[Decimal, Decimal]) -> str:

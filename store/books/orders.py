@@ -5,8 +5,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple, NoReturn
 
+from store.books.schema import IS_LIVE
 from store.books.units import to_units
-from store.books.writes import BookWrites
+from store.books.writes import IN_SESSION, BookWrites
 from store.errors import StoreValidation
 from store.fills import Side
 from store.validation import MAX_INTEGER, amount, did_you_mean, integer, name, shown
@@ -28,8 +29,16 @@ class OrderStatus(StrEnum):
 
 
 LIVE: Final = (OrderStatus.SUBMITTED, OrderStatus.ACTIVE, OrderStatus.PARTIALLY_FILLED)
-IS_LIVE: Final = "status IN ('SUBMITTED', 'ACTIVE', 'PARTIALLY_FILLED')"
 
+_SUBMIT: Final = (
+    "INSERT INTO orders (order_id, session_id, side, price, quantity_drops, status, created_at, updated_at, "
+    f"submit_tx_hash) SELECT ?, ?, ?, ?, ?, 'SUBMITTED', ?, ?, ? {IN_SESSION}"
+)
+_ACCEPT: Final = (
+    "UPDATE orders SET offer_sequence = ?, updated_at = ?, "
+    "status = CASE status WHEN 'SUBMITTED' THEN 'ACTIVE' ELSE status END "
+    f"WHERE order_id = ? AND offer_sequence IS NULL AND {IS_LIVE}"
+)
 _COLUMNS = (
     "order_row, order_id, session_id, side, price, quantity_drops, filled_drops, status, created_at, updated_at, "
     "submit_tx_hash, offer_sequence, failure_reason"
@@ -78,25 +87,12 @@ class Orders(BookWrites):
             raise StoreValidation(f"side must be 'buy' or 'sell', not {shown(side)}")
         name(order_id, "order_id")
         integer(session_id, "session_id", least=1)
-        content = (side, amount(price, "price"), to_units(quantity, "quantity"))
+        content: tuple[object, ...] = (side, amount(price, "price"), to_units(quantity, "quantity"))
         tx_hash = None if submit_tx_hash is None else name(submit_tx_hash, "submit_tx_hash")
-        with self._atomic():
+        with self._lock:
             now = self._now()
-            rows = self._read(
-                "SELECT order_row, side, price, quantity_drops, session_id, submit_tx_hash "
-                "FROM orders WHERE order_id = ?",
-                (order_id,),
-            )
-            if rows:
-                if rows[0][1:5] != (*content, session_id) or tx_hash not in (None, rows[0][5]):
-                    raise StoreValidation(f"order {shown(order_id)} is already recorded with other contents")
-                return int(rows[0][0])
-            self._require_session(session_id, now)
-            return self._write(
-                "INSERT INTO orders (order_id, session_id, side, price, quantity_drops, status, created_at, "
-                "updated_at, submit_tx_hash) VALUES (?, ?, ?, ?, ?, 'SUBMITTED', ?, ?, ?)",
-                (order_id, session_id, *content, now, now, tx_hash),
-            )[0]
+            row = self._insert(_SUBMIT, (order_id, session_id, *content, now, now, tx_hash), session_id, now)
+            return row or self._submitted_before(order_id, content, session_id, tx_hash, now)
 
     def record_submit_tx(self, order_id: str, submit_tx_hash: str) -> None:
         """Note the hash of the transaction that submitted the order; raises StoreValidation for a second one."""
@@ -119,23 +115,16 @@ class Orders(BookWrites):
         StoreValidation for an unknown order, or one that has another number.
         """
         integer(offer_sequence, "offer_sequence")
-        with self._atomic():
+        with self._lock:
+            if self._write(_ACCEPT, (offer_sequence, self._now(), order_id))[1]:
+                return True
             order = self._require_order(order_id)
             if order.offer_sequence not in (None, offer_sequence):
                 raise StoreValidation(f"order {shown(order_id)} has offer sequence {order.offer_sequence}")
-            if order.status not in LIVE:
-                if order.offer_sequence is None:
-                    _log.warning(
-                        "order %s is %s and was accepted as offer %d", order_id, order.status.value, offer_sequence
-                    )
-                return False
             if order.offer_sequence is None:
-                self._write(
-                    "UPDATE orders SET offer_sequence = ?, updated_at = ?, "
-                    "status = CASE status WHEN 'SUBMITTED' THEN 'ACTIVE' ELSE status END WHERE order_row = ?",
-                    (offer_sequence, self._now(), order.order_row),
-                )
-            return True
+                status = order.status.value
+                _log.warning("order %s is %s and was accepted as offer %d", order_id, status, offer_sequence)
+            return order.status in LIVE
 
     def fail_order(self, order_id: str, reason: str) -> bool:
         """Mark a SUBMITTED order FAILED: it never got to the book. True when this call did it, False if it had ended.
@@ -155,9 +144,11 @@ class Orders(BookWrites):
         Raises StoreValidation for an unknown order.
         """
         name(reason, "reason")
-        with self._atomic():
+        with self._lock:
+            if self._end_order(order_id, OrderStatus.CANCELED, reason):
+                return True
             self._require_order(order_id)
-            return self._end_order(order_id, OrderStatus.CANCELED, reason)
+            return False
 
     def cancel_orphans(self) -> list[str]:
         """Force orphans to CANCELED and return their identifiers, oldest first.
@@ -198,6 +189,20 @@ class Orders(BookWrites):
         values.append(MAX_INTEGER if limit is None else integer(limit, "limit", least=1))
         rows = self._read(f"SELECT {_COLUMNS} FROM orders WHERE {where} ORDER BY order_row LIMIT ?", values)
         return [_order(row) for row in rows]
+
+    def _submitted_before(
+        self, order_id: str, content: tuple[object, ...], session_id: int, tx_hash: str | None, now: int
+    ) -> int:
+        """The row of an order that could not be inserted because it is there; raises when that is not why."""
+        rows = self._read(
+            "SELECT order_row, side, price, quantity_drops, session_id, submit_tx_hash FROM orders WHERE order_id = ?",
+            (order_id,),
+        )
+        if not rows:
+            self._refuse_session(session_id, now)
+        if rows[0][1:5] != (*content, session_id) or tx_hash not in (None, rows[0][5]):
+            raise StoreValidation(f"order {shown(order_id)} is already recorded with other contents")
+        return int(rows[0][0])
 
     def _end_order(self, order_id: str, status: OrderStatus, reason: str) -> bool:
         """Compare and set: only a live order ends; a late cancel never overwrites what has ended."""

@@ -6,6 +6,9 @@ nanoseconds since 1970; `_bps` are basis points as floats, which are measures an
 
 from typing import Final
 
+# Not IN (...): SQLite builds a temporary table for a list of three or more, each time a row is written.
+IS_LIVE: Final = "(status = 'SUBMITTED' OR status = 'ACTIVE' OR status = 'PARTIALLY_FILLED')"
+
 STATEMENTS: Final = (
     # The latest time given to a session's boundary or a capital event: each gets a later one, so that
     # a session's time window has no ties at its ends, whatever the clock's resolution.
@@ -29,13 +32,14 @@ STATEMENTS: Final = (
         quantity_drops INTEGER NOT NULL CHECK (typeof(quantity_drops) = 'integer' AND quantity_drops > 0),
         filled_drops INTEGER NOT NULL DEFAULT 0 CHECK (filled_drops BETWEEN 0 AND quantity_drops),
         status TEXT NOT NULL CHECK (
-            status IN ('SUBMITTED', 'ACTIVE', 'PARTIALLY_FILLED', 'FILLED', 'CANCELED', 'FAILED')),
+            status = 'SUBMITTED' OR status = 'ACTIVE' OR status = 'PARTIALLY_FILLED'
+            OR status = 'FILLED' OR status = 'CANCELED' OR status = 'FAILED'),
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         submit_tx_hash TEXT,
         offer_sequence INTEGER,
         failure_reason TEXT)""",
-    "CREATE INDEX orders_live ON orders (order_row) WHERE status IN ('SUBMITTED', 'ACTIVE', 'PARTIALLY_FILLED')",
+    f"CREATE INDEX orders_live ON orders (order_row) WHERE {IS_LIVE}",
     # NULL for a fill recorded without an order: such a fill is not part of the books.
     "ALTER TABLE fills ADD COLUMN order_id TEXT REFERENCES orders (order_id)",
     "CREATE INDEX fills_order ON fills (order_id) WHERE order_id IS NOT NULL",

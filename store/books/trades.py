@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from store.books.ledger import BALANCES, Ledger, delta_of
-from store.books.orders import IS_LIVE, LIVE, Orders, no_order
+from store.books.orders import LIVE, Orders, no_order
+from store.books.schema import IS_LIVE
 from store.books.units import Holdings, decimal_text, to_units
+from store.books.writes import IN_SESSION
 from store.errors import StoreValidation
 from store.fills import Fill, Fills, fill_of
 from store.validation import amount, integer, name, shown
@@ -16,14 +18,15 @@ _log = logging.getLogger(__name__)
 
 _STATE: Final = (
     "SELECT side, quantity_drops, filled_drops, status, "
-    f"(SELECT fill_row FROM fills WHERE fill_id = ?), {BALANCES} FROM orders WHERE order_id = ?"
+    f"(SELECT fill_row FROM fills WHERE fill_id = ?), (SELECT 1 {IN_SESSION}), {BALANCES} "
+    "FROM orders WHERE order_id = ?"
 )
 _FILL: Final = (
     "INSERT INTO fills (fill_id, session_id, side, price, quantity, ts, order_id) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _ORDER: Final = (
     "UPDATE orders SET filled_drops = filled_drops + ?1, updated_at = ?2, "
-    f"status = CASE WHEN NOT ({IS_LIVE}) THEN status "
+    f"status = CASE WHEN NOT {IS_LIVE} THEN status "
     "WHEN filled_drops + ?1 = quantity_drops THEN 'FILLED' ELSE 'PARTIALLY_FILLED' END WHERE order_id = ?3"
 )
 
@@ -36,6 +39,7 @@ class _State(NamedTuple):
     filled_drops: int
     status: str
     fill_row: int | None
+    session_is_open: int | None
     xrp_drops: int
     rlusd_micros: int
 
@@ -69,14 +73,15 @@ class Trades(Ledger, Orders, Fills):
             integer(ts, "ts")
         with self._fill_transaction():
             now = self._now()
-            rows = self._read(_STATE, (fill_id, order_id))
+            rows = self._read(_STATE, (fill_id, session_id, now + self.CLOCK_SLACK_NS, order_id))
             if not rows:
                 no_order(order_id)
             state = _State(*rows[0])
             if state.fill_row is not None:
                 self._check_repeated(state.fill_row, (fill_id, order_id, price, quantity))
                 return state.fill_row
-            self._require_session(session_id, now)
+            if not state.session_is_open:
+                self._refuse_session(session_id, now)
             if state.filled_drops + drops > state.quantity_drops:
                 raise StoreValidation(
                     f"fill {shown(fill_id)} of {quantity} is more than order {shown(order_id)} has left: "

@@ -4,6 +4,7 @@ One XRP is 10**6 drops (https://xrpl.org/docs/references/protocol/data-types/cur
 in micro units, also 10**-6.
 """
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -14,6 +15,9 @@ from store.validation import amount, did_you_mean, integer, shown
 PLACES: Final = 6
 ONE: Final = 10**PLACES
 MAX_BALANCE: Final = 2**62 - 1  # of fills and of capital each, so that their sum fits into 64 bits
+
+# Above zero, far from the limits, and fine enough for no amount to be refused.
+_USUAL: Final = re.compile(r"(?=[0.]*[1-9])(0|[1-9][0-9]{0,9})\.([0-9]{1,6})").fullmatch
 
 
 class Asset(StrEnum):
@@ -61,6 +65,9 @@ def balance(units: int, what: str) -> int:
 
 def to_units(value: Decimal | int | str, what: str) -> int:
     """A positive amount of whole units in smallest units; raises StoreValidation for a finer one."""
+    usual = _USUAL(value) if type(value) is str else None
+    if usual:
+        return int(usual[1]) * ONE + int(usual[2].ljust(PLACES, "0"))
     whole, _, part = amount(value, what).partition(".")
     part = part.rstrip("0")
     if len(part) > PLACES:

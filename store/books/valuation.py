@@ -1,13 +1,18 @@
 """Valuation snapshots: what the engine holds and what it is worth, at one moment."""
 
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from store.books.capital import Capital
 from store.books.units import balance, value_of
+from store.books.writes import IN_SESSION
 from store.errors import StoreValidation
 from store.validation import amount, integer, name, shown
 
+_INSERT: Final = (
+    "INSERT INTO valuation_snapshots (snapshot_key, session_id, mid, xrp_drops, rlusd_micros, value_micros, ts) "
+    f"SELECT ?, ?, ?, ?, ?, ?, ? {IN_SESSION}"
+)
 _COLUMNS = "snapshot_id, snapshot_key, session_id, mid, xrp_drops, rlusd_micros, value_micros, ts"
 
 
@@ -42,21 +47,10 @@ class Valuations(Capital):
         price = None if mid is None else amount(mid, "mid")
         with self._atomic():
             now = self._now()
-            rows = self._read(
-                "SELECT snapshot_id, session_id, mid FROM valuation_snapshots WHERE snapshot_key = ?", (snapshot_key,)
-            )
-            if rows:
-                if rows[0][1:] != (session_id, price):
-                    raise StoreValidation(f"valuation {shown(snapshot_key)} is already written with other contents")
-                return int(rows[0][0])
-            self._require_session(session_id, now)
             held = self.holdings()
             worth = None if price is None else balance(held.rlusd_micros + value_of(held.xrp_drops, price), "the value")
-            return self._write(
-                "INSERT INTO valuation_snapshots (snapshot_key, session_id, mid, xrp_drops, rlusd_micros, "
-                "value_micros, ts) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (snapshot_key, session_id, price, *held, worth, now),
-            )[0]
+            row = self._insert(_INSERT, (snapshot_key, session_id, price, *held, worth, now), session_id, now)
+            return row or self._written_before(snapshot_key, session_id, price, now)
 
     def get_valuation(self, snapshot_key: str) -> Valuation | None:
         """The snapshot, or None."""
@@ -72,6 +66,17 @@ class Valuations(Capital):
             (integer(session_id, "session_id", least=1),),
         )
         return [_valuation(row) for row in rows]
+
+    def _written_before(self, snapshot_key: str, session_id: int, price: str | None, now: int) -> int:
+        """The row of a snapshot that could not be inserted because it is there; raises when that is not why."""
+        rows = self._read(
+            "SELECT snapshot_id, session_id, mid FROM valuation_snapshots WHERE snapshot_key = ?", (snapshot_key,)
+        )
+        if not rows:
+            self._refuse_session(session_id, now)
+        if rows[0][1:] != (session_id, price):
+            raise StoreValidation(f"valuation {shown(snapshot_key)} is already written with other contents")
+        return int(rows[0][0])
 
 
 def _valuation(row: tuple[object, ...]) -> Valuation:

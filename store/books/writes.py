@@ -2,15 +2,19 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar, Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar, Final, NoReturn
 
 from store.connection import Database
-from store.errors import StoreValidation
+from store.errors import StoreError, StoreValidation
 from store.validation import integer
 
 CLOCK_SLACK_NS: Final = 10**9
 """So far a clock may step back unnoticed: coarse ticks and small corrections of the time service."""
+
+
+IN_SESSION: Final = "FROM sessions WHERE session_id = ? AND ended_at IS NULL AND started_at <= ?"
+"""Ends an INSERT ... SELECT that must find the session open; see `BookWrites._insert`."""
 
 
 class BookWrites(Database):
@@ -22,17 +26,15 @@ class BookWrites(Database):
         super().__init__(*args, **options)
         self._latest_now = 0
 
-    @contextmanager
-    def _atomic(self) -> Iterator[None]:
-        """Make all of a block's writes or none, also inside an open `transaction()`.
+    def _atomic(self) -> AbstractContextManager[None]:
+        """Make all of a block's writes or none, also inside an open `transaction()`."""
+        with self._lock:  # once it is ours, an open block is this thread's
+            return self._savepoint() if self._in_block else self.transaction()
 
-        There a caller may catch the error and go on; without the savepoint it would then commit half a block.
-        """
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        # A caller may catch the error and go on; without this he would then commit half a block.
         with self._lock:
-            if not self._in_block:
-                with self.transaction():
-                    yield
-                return
             connection = self._require()
             connection.execute("SAVEPOINT books")
             try:
@@ -52,8 +54,10 @@ class BookWrites(Database):
     def _now(self) -> int:
         """The clock's time, or StoreValidation when it has run backwards in this process."""
         now = integer(self._clock(), "the clock's time")
-        self._check_clock(now, self._latest_now)
-        self._latest_now = max(self._latest_now, now)
+        if now < self._latest_now:
+            self._check_clock(now, self._latest_now)
+        else:
+            self._latest_now = now
         return now
 
     def _boundary_time(self) -> int:
@@ -78,6 +82,25 @@ class BookWrites(Database):
                 "set the clock right and try again"
             )
 
+    def _insert(self, sql: str, parameters: tuple[object, ...], session_id: int, now: int) -> int | None:
+        """Insert a row under a session that is open and began before `now`; the row id, or None if that fails.
+
+        `sql` ends in `IN_SESSION`. None also when a unique key is taken. One statement, where checking first
+        would be three; what is wrong is found out afterwards, by those who get None.
+        """
+        try:
+            row, inserted = self._write(sql, (*parameters, session_id, now + self.CLOCK_SLACK_NS))
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+                raise
+            return None
+        return row if inserted else None
+
+    def _refuse_session(self, session_id: int, now: int) -> NoReturn:
+        """Say why a row could not be inserted under the session."""
+        self._require_session(session_id, now)
+        raise StoreError(f"session {session_id} refused a row and is open; the database changed under this program")
+
     def _require_session(self, session_id: int, now: int) -> None:
         """Raise StoreValidation unless the session is open and began before `now`."""
         rows = self._read("SELECT started_at, ended_at FROM sessions WHERE session_id = ?", (session_id,))
@@ -87,8 +110,3 @@ class BookWrites(Database):
         if ended_at is not None:
             raise StoreValidation(f"session {session_id} is closed; its books do not change any more")
         self._check_clock(now, started_at)
-
-
-def is_duplicate(error: sqlite3.IntegrityError) -> bool:
-    """Whether a UNIQUE constraint refused a row."""
-    return error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_UNIQUE
