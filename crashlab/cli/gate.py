@@ -20,9 +20,9 @@ from crashlab.cli.options import (
     results_option,
     seed_option,
     slots_option,
-    subject_option,
     workspace_option,
 )
+from crashlab.decide.config import GateConfig
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.evidence import GateReport
 from crashlab.decide.gate import Gate, GateOptions
@@ -40,7 +40,8 @@ from crashlab.report.text import print_gate
     epilog="Exit codes: 0 GO · 1 NO-GO · 2 usage · 3 INCONCLUSIVE · 130 interrupted.  "
     "Example: crashlab gate --subject store --budget 60s --format json=gate.json"
 )
-@subject_option
+@click.option("--subject", "subjects", multiple=True, help="Which subject of crashlab.toml to judge; repeatable.")
+@click.option("--profile", default="", help="Lay the settings of [gate.profiles.NAME] over the gate's.")
 @config_option
 @seed_option
 @budget_option
@@ -50,7 +51,8 @@ from crashlab.report.text import print_gate
 @workspace_option
 @format_option
 def gate(
-    subject: str | None,
+    subjects: tuple[str, ...],
+    profile: str,
     config_path: Path | None,
     seed: int,
     budget: float | None,
@@ -60,64 +62,92 @@ def gate(
     workspace: str | None,
     formats: tuple[str, ...],
 ) -> int:
-    """Judge a subject: environment, controls, real kills, and one decision.
+    """Judge subjects: environment, controls, computed crash states, real kills, and one decision for each.
 
-    The evidence is about process death (SIGKILL, terminal hang-up). A kill is not a power loss.
+    Several subjects are judged one after another, each within the budget; the exit code is the worst. Every
+    claim names its fault class: a kill is not a power loss.
     """
     output = Output(formats)
     config = open_config(config_path)
-    chosen = config.subject(pick_subject(config, subject))
-    records = make_run_directory(results or config.results_directory, "gate")
-    options = GateOptions(
-        seed=seed,
-        seconds=budget or parse_duration(config.gate.budget),
-        slots=slots,
-        records=str(records),
-        database=database or "",
-        workspace=workspace or "",
-        config="" if config_path is None else str(config_path),
-    )
-    emitter = Emitter()
-    judged = Gate(chosen, config.gate, options, emitter)
+    names = _unique(subjects) or (config.gate.subjects if not config.gate.subject else [])
+    chosen = [(config.subject(name), config.gate_for(name, profile)) for name in names or [pick_subject(config, None)]]
+    reports: list[GateReport] = []
+    kept: list[Path] = []
+    interrupted = False
+    for subject, settings in chosen:
+        records = make_run_directory(results or config.results_directory, "gate")
+        options = GateOptions(
+            seed=seed,
+            seconds=budget or parse_duration(settings.budget),
+            slots=slots,
+            records=str(records),
+            database=database or "",
+            workspace=workspace or "",
+            config="" if config_path is None else str(config_path),
+        )
+        report, interrupted = _judge(
+            Gate(subject, settings, options, emitter := Emitter()), emitter, records, settings, output
+        )
+        reports.append(report)
+        kept.append(records)
+        _tell(report, output, records)
+        if interrupted:
+            break
+    _write(reports, output, kept)
+    if interrupted:
+        raise KeyboardInterrupt
+    # NO-GO before INCONCLUSIVE before GO
+    codes = {Decision(report.decision).exit_code for report in reports}
+    return 1 if 1 in codes else max(codes)
+
+
+def _unique(names: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _judge(
+    judged: Gate, emitter: Emitter, records: Path, settings: GateConfig, output: Output
+) -> tuple[GateReport, bool]:
     interrupted = False
     try:
         with open_records(records) as stream:
             emitter.add(NdjsonWriter(stream))
             if output.stdout == "ndjson":
                 emitter.add(NdjsonWriter(sys.stdout.buffer))
-            with ProgressListener(console_for_people(stderr=True), config.gate.trials) as progress:
+            with ProgressListener(console_for_people(stderr=True), settings.trials) as progress:
                 emitter.add(progress)
                 try:
                     for _row in judged.rows():
                         pass
                 except KeyboardInterrupt:
                     interrupted = True
-            report = judged.report()
+            return judged.report(), interrupted
     except (UsageError, SubjectError):
         drop_run_directory(records, RECORDS)  # nothing was judged
         raise
-    _write(report, output, records)
-    if interrupted:
-        raise KeyboardInterrupt
-    return Decision(report.decision).exit_code
 
 
-def _write(report: GateReport, output: Output, records: Path) -> None:
+def _tell(report: GateReport, output: Output, records: Path) -> None:
     """Tell people first: what fails to be written after that costs them nothing."""
-    data = msgspec.json.format(msgspec.json.encode(report))
     print_gate(console_for_people(stderr=not output.for_people), report)
+    write_atomically(records / "report.json", msgspec.json.format(msgspec.json.encode(report)))
+
+
+def _write(reports: list[GateReport], output: Output, kept: list[Path]) -> None:
+    """Write what was asked for: one report is an object, several are a list."""
+    data = msgspec.json.format(msgspec.json.encode(reports[0] if len(reports) == 1 else reports))
     if output.stdout == "json":
         click.echo(data)
-    write_atomically(records / "report.json", data)
 
     def make(name: str) -> bytes:
         if name == "json":
             return data + b"\n"
         if name == "ndjson":
-            return (records / RECORDS).read_bytes()
+            return b"".join((records / RECORDS).read_bytes() for records in kept)
         plain = Console(file=io.StringIO(), width=PLAIN_WIDTH)
         with plain.capture() as captured:
-            print_gate(plain, report)
+            for report in reports:
+                print_gate(plain, report)
         return captured.get().encode(errors="backslashreplace")
 
     output.save(make)

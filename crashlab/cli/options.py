@@ -116,8 +116,8 @@ def pick_subject(config: Config, name: str | None) -> str:
     """
     if name:
         return name
-    if config.gate.subject:
-        return config.gate.subject
+    if config.gate.subject or config.gate.subjects:
+        return config.gate.subject or config.gate.subjects[0]
     if len(config.subjects) == 1:
         return next(iter(config.subjects))
     known = ", ".join(sorted(config.subjects)) or "none (no crashlab.toml here, or it names no subjects)"

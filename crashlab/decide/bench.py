@@ -112,13 +112,22 @@ def named_bench(target: str, name: str) -> Callable[..., Iterator[Figure]]:
     Raises:
         ConfigError: it does not import.
     """
-    module_name, _, attribute = target.partition(":")
-    if not (module_name and attribute):
-        raise ConfigError(f"bench.{name} = {target!r}: expected the form 'module:attr', e.g. 'myapp.bench:bench_app'")
-    try:
-        found: Any = getattr(import_module(module_name), attribute)
-    except Exception as error:  # it is somebody else's module: it may raise what it likes
-        raise ConfigError(f"bench.{name} = {target!r} does not import: {type(error).__name__}: {error}") from None
+    found = import_named(target, f"bench.{name}")
     if not callable(found):
         raise ConfigError(f"bench.{name} = {target!r} is not callable")
     return found  # type: ignore[no-any-return]
+
+
+def import_named(target: str, key: str) -> Any:
+    """Import what a configuration registers under `key` as `module:attr`.
+
+    Raises:
+        ConfigError: it does not import.
+    """
+    module_name, _, attribute = target.partition(":")
+    if not (module_name and attribute):
+        raise ConfigError(f"{key} = {target!r}: expected the form 'module:attr', e.g. 'myapp.bench:bench_app'")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except Exception as error:  # it is somebody else's module: it may raise what it likes
+        raise ConfigError(f"{key} = {target!r} does not import: {type(error).__name__}: {error}") from None

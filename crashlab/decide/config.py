@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from crashlab.decide.duration import parse_duration
+from crashlab.decide.layers import PROFILES, as_layer, merge_gate, profile_layers
 from crashlab.engine.subject import Subject
 from crashlab.errors import ConfigError, did_you_mean
 from crashlab.model.case import Param
@@ -21,10 +22,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")  # what a case file tak
 
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[subjects.NAME]`."""
+    """`[subjects.NAME]`. `gate`: settings of `[gate]` that are different for this subject."""
 
     workload: str
     params: dict[str, Param] = {}
+    gate: dict[str, Any] = {}
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,10 +70,12 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `rows_by` names the parameters whose values make the table's rows (default: all of the grid).
 
     `unreachable` names, per phase, parameter values under which the program never enters it (a loop that
-    is off has no checkpoint), so that no kill is wasted there.
+    is off has no checkpoint), so that no kill is wasted there. `subjects` are judged one after another when no
+    one is named. `profiles` holds settings that `--profile` lays over these.
     """
 
     subject: str = ""
+    subjects: list[str] = []
     trials: int = 5200
     budget: str = "115s"
     acks_max: int = 40
@@ -81,6 +85,7 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unreachable: dict[str, dict[str, Param]] = {}
     policy: Policy = Policy()
     trace: TraceConfig = TraceConfig()
+    profiles: dict[str, dict[str, Any]] = {}
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +94,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subjects: dict[str, SubjectConfig] = {}
     gate: GateConfig = GateConfig()
     bench: dict[str, str] = {}
+    planted: dict[str, str] = {}
     path: tuple[str, ...] = (".",)
     results: str = ".crashlab"
     root: str = "."
@@ -105,6 +111,23 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError(f"unknown subject {name!r}; {FILE} has: {known}{did_you_mean(name, self.subjects)}")
         return Subject(name, found.workload, self.import_path, found.params)
 
+    def gate_for(self, name: str, profile: str = "") -> GateConfig:
+        """Return the gate's settings for a subject, in a profile.
+
+        Raises:
+            ConfigError: there is no such profile, or the settings are wrong.
+        """
+        own = self.subjects[name].gate if name in self.subjects else {}
+        where = f"{Path(self.root) / FILE}: subjects.{name}.gate"
+        layers = list(profile_layers(as_layer(self.gate), own, profile, where))
+        merged = merge_gate(layers)
+        try:
+            gate = msgspec.convert(merged, GateConfig)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{where}: {_explain(str(error), merged, 'gate')}") from None
+        _check_gate(gate, Path(self.root) / FILE)
+        return gate
+
     @property
     def import_path(self) -> tuple[str, ...]:
         """The directories for imports, absolute."""
@@ -119,6 +142,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _TABLES: dict[str, Any] = {
     "subjects": SubjectConfig,
     "bench": str,
+    "planted": str,
     "gate.grid": list[Param],
     "gate.weights": list[float],
     "gate.unreachable": dict[str, Param],
@@ -183,10 +207,12 @@ def _named(message: str, values: dict[str, Any]) -> str:
     return message
 
 
-def _explain(message: str, values: dict[str, Any]) -> str:
-    """Turn msgspec's message into section, name, expected and a suggestion."""
+def _explain(message: str, values: dict[str, Any], inside: str = "") -> str:
+    """Turn msgspec's message into section, name, expected and a suggestion; `inside` names what `values` is."""
     text, _, where = message.partition(" - at `$")
     section = where.strip("`.").replace("[...]", "")
+    if inside:
+        values, section = {inside: values}, f"{inside}.{section}".rstrip(".")
     unknown = text.removeprefix("Object contains unknown field `")
     if unknown != text:
         unknown = unknown.removesuffix("`")
@@ -211,12 +237,7 @@ def _unknown(key: str, kind: type[msgspec.Struct], section: str) -> str:
 
 
 def _check(config: Config, path: Path) -> None:
-    gate = config.gate
-    parse_duration(gate.budget, f"{path}: gate.budget")
-    _between(path, "gate.trials", gate.trials, 1)
-    _between(path, "gate.acks_max", gate.acks_max, 1)
-    _between(path, "gate.policy.phase_hits_min", gate.policy.phase_hits_min, 0)
-    _between(path, "gate.policy.trials_min", gate.policy.trials_min, 0)
+    _check_gate(config.gate, path)
     for name, subject in config.subjects.items():
         if not _NAME.fullmatch(name):
             raise ConfigError(
@@ -225,11 +246,22 @@ def _check(config: Config, path: Path) -> None:
             )
         for param, value in subject.params.items():
             _check_value(path, f"subjects.{name}.params.{param}", value)
+    for key, name in (("subject", config.gate.subject), *(("subjects", each) for each in config.gate.subjects)):
+        if name and name not in config.subjects:
+            raise ConfigError(f"{path}: gate.{key} = {name!r} is no subject{did_you_mean(name, config.subjects)}")
+    for name, subject in config.subjects.items():
+        config.gate_for(name)
+        for profile in {**config.gate.profiles, **subject.gate.get(PROFILES, {})}:
+            config.gate_for(name, profile)
+
+
+def _check_gate(gate: GateConfig, path: Path) -> None:
+    parse_duration(gate.budget, f"{path}: gate.budget")
+    _between(path, "gate.trials", gate.trials, 1)
+    _between(path, "gate.acks_max", gate.acks_max, 1)
+    _between(path, "gate.policy.phase_hits_min", gate.policy.phase_hits_min, 0)
+    _between(path, "gate.policy.trials_min", gate.policy.trials_min, 0)
     _check_grid(gate, path)
-    if gate.subject and gate.subject not in config.subjects:
-        raise ConfigError(
-            f"{path}: gate.subject = {gate.subject!r} is no subject{did_you_mean(gate.subject, config.subjects)}"
-        )
 
 
 def _check_grid(gate: GateConfig, path: Path) -> None:

@@ -17,8 +17,10 @@ from crashlab.decide.interference import ROW, damage_cases, promises_to_notice
 from crashlab.decide.params import check_params
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
 from crashlab.decide.policy import decide
+from crashlab.decide.requirements import requirement_rows
 from crashlab.decide.surroundings import environment_rows, preflight_row
 from crashlab.decide.trace_rows import TraceRows
+from crashlab.engine.audit import Audited
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
@@ -81,6 +83,7 @@ class Gate:
         self._stop = StopReason.DONE
         self._kept: list[str] = []
         self._declared: dict[str, Param] = {}
+        self._audited = Audited()
         self._states = 0
         self._batches = itertools.count()
         self._slots = options.slots or (os.cpu_count() or 2) + 1
@@ -107,6 +110,8 @@ class Gate:
                 yield from self._interference(workspace, executor)
                 yield from self._trace(workspace, executor)
                 yield from self._campaign(workspace, executor)
+                for row in requirement_rows(self._audited, self._rows):
+                    yield self._done(row)
             except LimitError:
                 if not self._rows:
                     raise
@@ -187,6 +192,7 @@ class Gate:
         road = RealRoad(msgspec.structs.replace(self._subject, params={}), workspace, probe=True)
         try:
             self._declared = declared = road.declared_params()
+            self._audited = road.audit()
             check_params(name, declared, {key: (value,) for key, value in given.items()}, f"subjects.{name}.params")
             check_params(name, declared, self._config.grid, "gate.grid")
             outcome = road.run(Case(name, self._options.seed, "none", dict(given)), "probe", keep=False)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import IO
 
+from crashlab.engine.audit import Audited, AuditOrder
 from crashlab.engine.explore import Explored, ExploreOrder
 from crashlab.engine.judge import JudgeOrder, clear_run
 from crashlab.engine.judge_worker import JudgeReady, JudgeSays
@@ -136,7 +137,21 @@ class JudgeClient:
         why = f"took longer than {seconds:.0f} s" if overdue else f"died with code {code}"
         raise LabError(f"the exploration {why} at stage {stage!r}")
 
-    def _ask(self, task: JudgeOrder | ExploreOrder, seconds: float) -> tuple[JudgeSays | None, str]:
+    def audit(self) -> Audited:
+        """Run the workload's audits.
+
+        Raises:
+            SubjectError: one of them raised, or did not come to an end, or a requirement rests on nothing.
+        """
+        says, _ = self._ask(AuditOrder(), RESTART_S)
+        if says is not None and says.audited is not None:
+            return says.audited
+        if says is None:
+            self.close()
+        why = says.error if says is not None else f"they did not come to an end within {RESTART_S:.0f} s"
+        raise SubjectError(f"the audits of {self._hello.workload!r}: {why}")
+
+    def _ask(self, task: JudgeOrder | ExploreOrder | AuditOrder, seconds: float) -> tuple[JudgeSays | None, str]:
         """Send a task; return the last word, or None if the judge died or was ended, and its last stage."""
         if self._judged >= TRIALS_MAX or self._process.poll() is not None:
             self.close()

@@ -8,6 +8,7 @@ import traceback
 
 import msgspec
 
+from crashlab.engine.audit import Audited, AuditOrder, audit
 from crashlab.engine.explore import Explored, ExploreOrder, explore_recording
 from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
 from crashlab.engine.owner import die_with_owner
@@ -19,7 +20,7 @@ from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.load import extend_path, load_workload
 from crashlab.writers.zygote import Hello
 
-Task = JudgeOrder | ExploreOrder
+Task = JudgeOrder | ExploreOrder | AuditOrder
 
 
 class JudgeReady(msgspec.Struct):
@@ -36,6 +37,7 @@ class JudgeSays(msgspec.Struct):
     stage: str = ""
     outcome: Outcome | None = None
     explored: Explored | None = None
+    audited: Audited | None = None
     error: str = ""
 
 
@@ -61,6 +63,12 @@ def main() -> int:
         send_frame(out, JudgeSays(name))
 
     while (task := read_frame(sys.stdin.buffer, Task)) is not None:  # type: ignore[arg-type]
+        if isinstance(task, AuditOrder):
+            try:
+                send_frame(out, JudgeSays("done", audited=audit(workload)))
+            except Exception as error:
+                send_frame(out, JudgeSays("done", error=f"{type(error).__name__}: {error}"))
+            continue
         if isinstance(task, ExploreOrder):
             try:
                 send_frame(out, JudgeSays("done", explored=explore_recording(workload, task, stage)))

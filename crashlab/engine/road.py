@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
+from crashlab.engine.audit import Audited
 from crashlab.engine.judge import JudgeOrder
 from crashlab.engine.slots import MakeLauncher, Slot, Slots
 from crashlab.engine.subject import Subject
@@ -71,6 +72,15 @@ class RealRoad:
         """
         with self._slots.use() as slot:
             return slot.judge.contract
+
+    def audit(self) -> Audited:
+        """Run the workload's audits, and return its checks and requirements.
+
+        Raises:
+            SubjectError: it does not import, or an audit raised or hung.
+        """
+        with self._slots.use() as slot:
+            return slot.judge.audit()
 
     def run(self, case: Case, trial_id: str, *, keep: bool = True) -> Outcome:
         """Run one trial; see `Road`."""

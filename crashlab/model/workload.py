@@ -70,8 +70,22 @@ class Check(msgspec.Struct, frozen=True):
     not_under: tuple[FaultClass, ...] = ()
 
 
+class Audit(msgspec.Struct, frozen=True):
+    """Something about the program's surroundings that no crash changes, looked at once a gate.
+
+    `run()` yields one line for each violation: a key that nothing reads, a callable of the wrong kind.
+    """
+
+    name: str
+    run: Callable[[], Iterable[str]]
+
+
 class Workload(Protocol):
-    """The program under test, with a model of its intended state."""
+    """The program under test, with a model of its intended state.
+
+    It may also have `audits`, a tuple of `Audit`, and `requirements`, a mapping of requirements to the names of the
+    checks and audits that stand for each; the gate then has a row for each requirement.
+    """
 
     contract: Contract
     tables: tuple[Table, ...]

@@ -23,6 +23,7 @@ from crashlab.decide.evidence import Row as GateRow
 from crashlab.decide.gate import planned_rows
 from crashlab.decide.interference import GROUP as INTERFERENCE_GROUP
 from crashlab.decide.policy import Decision
+from crashlab.decide.requirements import GROUP as REQUIREMENTS_GROUP
 from crashlab.decide.surroundings import GROUP as ENVIRONMENT_GROUP
 from crashlab.decide.surroundings import PREFLIGHT
 from crashlab.decide.trace_rows import GROUP as TRACE_GROUP
@@ -62,10 +63,12 @@ class GateCollector(pytest.Collector):
         for control in CONTROLS:
             yield self._item(f"control[{control.id}]", RowItem, group=CONTROLS_GROUP, row=control.title)
         yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
-        if self.config_file.gate.trace.enabled:
+        gate = self.config_file.gate_for(self.subject)
+        if gate.trace.enabled:
             yield self._item("trace-road", GroupItem, group=TRACE_GROUP)
-        for row in planned_rows(self.config_file.gate, hangup=can_hang_up()):
+        for row in planned_rows(gate, hangup=can_hang_up()):
             yield self._item(_item_name(row), RowItem, group=FaultClass.PROCESS_DEATH, row=row)
+        yield self._item("requirements", GroupItem, group=REQUIREMENTS_GROUP)
         yield self._item("phases", PhasesItem)
         yield self._item(DECISION, DecisionItem)
 
@@ -73,7 +76,7 @@ class GateCollector(pytest.Collector):
         item = kind.from_parent(self, name=name, **kwargs)
         if self.config.pluginmanager.hasplugin("timeout"):
             # A limit for one test is not meant for a gate, which has its own; this one only catches a hang.
-            item.add_marker(pytest.mark.timeout(budget_s(self.settings, self.config_file) + 2 * MARGIN_S))
+            item.add_marker(pytest.mark.timeout(budget_s(self.settings, self.config_file, self.subject) + 2 * MARGIN_S))
         return item
 
     def setup(self) -> None:
@@ -208,9 +211,10 @@ def describe_gate(settings: Settings) -> str:
     """Say in a few words which gate will run."""
     config = load_config(Path(settings.config))
     seed = SEED_DEFAULT if settings.seed is None else settings.seed
+    subject = _pick(settings, config)
     return (
-        f"gate of subject {_pick(settings, config)}, {config.gate.trials} trials in at most "
-        f"{budget_s(settings, config):g} s, seed {seed}"
+        f"gate of subject {subject}, {config.gate_for(subject).trials} trials in at most "
+        f"{budget_s(settings, config, subject):g} s, seed {seed}"
     )
 
 
@@ -240,8 +244,8 @@ def summary_of(reports: Iterable[pytest.TestReport]) -> str:
 def _pick(settings: Settings, config: Config) -> str:
     if settings.subject:
         return settings.subject
-    if config.gate.subject:
-        return config.gate.subject
+    if config.gate.subject or config.gate.subjects:
+        return config.gate.subject or config.gate.subjects[0]
     if len(config.subjects) == 1:
         return next(iter(config.subjects))
     known = ", ".join(sorted(config.subjects)) or f"none in {settings.config}"

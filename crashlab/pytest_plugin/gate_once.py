@@ -44,9 +44,9 @@ class GateResult(msgspec.Struct, frozen=True):
     trace: str = ""
 
 
-def budget_s(settings: Settings, config: Config) -> float:
+def budget_s(settings: Settings, config: Config, subject: str) -> float:
     """Seconds for the gate."""
-    return settings.budget_s or parse_duration(config.gate.budget, "gate.budget")
+    return settings.budget_s or parse_duration(config.gate_for(subject).budget, "gate.budget")
 
 
 def run_or_wait(settings: Settings, config: Config, subject: str, results: Path) -> GateResult:
@@ -59,7 +59,7 @@ def run_or_wait(settings: Settings, config: Config, subject: str, results: Path)
         with open(claim, "x") as file:
             file.write(str(os.getpid()))
     except FileExistsError:
-        return _wait(claim, result, budget_s(settings, config) + MARGIN_S)
+        return _wait(claim, result, budget_s(settings, config, subject) + MARGIN_S)
     found = GateResult(error="the gate was interrupted")
     try:
         found = _run(settings, config, subject, results)
@@ -103,12 +103,12 @@ def _run(settings: Settings, config: Config, subject: str, results: Path) -> Gat
         records = make_run_directory(results, "gate")
         options = GateOptions(
             seed=SEED_DEFAULT if settings.seed is None else settings.seed,
-            seconds=budget_s(settings, config),
+            seconds=budget_s(settings, config, subject),
             records=str(records),
             database=settings.database,
         )
         emitter = Emitter()
-        gate = Gate(config.subject(subject), config.gate, options, emitter)
+        gate = Gate(config.subject(subject), config.gate_for(subject), options, emitter)
         with open_records(records) as stream:
             emitter.add(NdjsonWriter(stream))
             try:

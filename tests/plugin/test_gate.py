@@ -25,6 +25,7 @@ ROWS = [
     "kill[checkpoint_every=0]",
     "kill[checkpoint_every=5]",
     *(f"hangup[{on}]" for on in ("default", "ignore", "print", "handle") if sys.platform.startswith("linux")),
+    "requirements",
     "phases",
     "decision",
 ]

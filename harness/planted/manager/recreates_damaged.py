@@ -3,7 +3,7 @@
 Every later check is green; only a ledger of what was acked tells that the books are gone.
 """
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

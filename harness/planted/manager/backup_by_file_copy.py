@@ -7,7 +7,7 @@ It also cancels the POSIX locks of every connection this process has to the data
 import shutil
 from pathlib import Path
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

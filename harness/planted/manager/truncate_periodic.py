@@ -1,6 +1,6 @@
 """The periodic checkpoint is TRUNCATE: it waits for readers and blocks writers, every interval."""
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

@@ -1,6 +1,6 @@
 """close() does not look at the row of its final checkpoint: busy=1 raises nothing."""
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import CheckpointRound, StateManager
 

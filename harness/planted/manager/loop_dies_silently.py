@@ -3,7 +3,7 @@
 The error is made by one checkpoint inside an open transaction of the same connection.
 """
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

@@ -5,7 +5,7 @@ The start-up of this store tolerates that, as such programs do: what has tables 
 
 import sqlite3
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

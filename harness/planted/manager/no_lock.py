@@ -7,7 +7,7 @@ connection).
 
 from contextlib import AbstractContextManager, nullcontext
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

@@ -4,7 +4,7 @@ Nobody notices while SQLite's own auto-checkpoint is on and 1000 frames come tog
 rate, or with it off, everything lives in the WAL.
 """
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 

@@ -1,6 +1,6 @@
 """The loop takes busy=0 for "done": a backlog that grows behind a pinned reader is not reported."""
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import CheckpointRound, StateManager
 

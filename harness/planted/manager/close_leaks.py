@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 
-from harness.planted.record import Planted
+from crashlab.decide.planted import Planted
 from harness.workloads.system_metrics import SystemMetrics
 from store import StateManager
 
