@@ -23,7 +23,8 @@ def file_features(evidence: Triplet) -> dict[str, str]:
     """Describe files that nobody has open, from their bytes alone.
 
     `main`: missing, or the kind of file that its header says (`FileKind`). `main.pages`: short, where there are
-    fewer than the header promises, else whole. `wal`: missing, empty, header (no valid one), no-commit, commits,
+    fewer than the header promises, else whole. `main.mode`: wal or rollback, as the header says, or none.
+    `wal`: missing, empty, header (no valid one), no-commit, commits,
     and `broken` where frames of the same round lie behind the end of the chain. `wal.end`: why the chain ended
     (`ChainEnd`), or none. `shm`: missing, or index, impossible, unusable. `shm.frames`: the committed frames that
     the index knows, against those in the WAL: equal, behind, ahead, other (another round's), or none to compare.
@@ -34,6 +35,9 @@ def file_features(evidence: Triplet) -> dict[str, str]:
     report = read_header((main or b"")[:512], len(main or b""))
     features["main"] = "missing" if main is None else str(report.kind)
     features["main.pages"] = "short" if report.missing_pages else "whole"
+    features["main.mode"] = "none"
+    if report.header is not None:
+        features["main.mode"] = "wal" if report.header.wal_mode else "rollback"
     wal = _bytes(evidence.wal)
     parsed = None if wal is None else parse_wal(wal)
     features["wal.end"] = "none" if parsed is None else str(parsed.end)
