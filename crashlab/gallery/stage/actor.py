@@ -115,9 +115,14 @@ class Actor:
         """Let the actor open and close a file outside SQLite."""
         self.ask("probe", path)
 
-    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, seconds: float = ANSWER_S) -> Any:
         """Run a module-level function in the actor's process; it gets the actor's `Self`, then the arguments."""
-        return self.ask("call", f"{function.__module__}:{function.__qualname__}", arguments)
+        self.begin(function, *arguments)
+        return self.receive(seconds)
+
+    def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """As `call`, without waiting for the answer: `receive` it later."""
+        self.send("call", f"{function.__module__}:{function.__qualname__}", arguments)
 
     # -- ending -----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from crashlab.gallery.exhibit import Exhibit
-from crashlab.gallery.stage.actor import Actor, Gone
+from crashlab.gallery.stage.actor import ANSWER_S, Actor, Gone
 from crashlab.gallery.stage.driver import Driver, Problem
 from crashlab.gallery.stage.ending import file_features, next_opener
 from crashlab.gallery.stage.forked import Forked
@@ -28,7 +28,7 @@ class Stage:
 
     `directory` is empty at the start and belongs to the run; `main` is the database that exhibits use when
     they need but one. `judged` is the file that the next opener gets (`main` unless changed). `has_rows` false:
-    there is no ledger of rows; the exhibit observes what counts by itself.
+    there is no ledger of rows; the exhibit observes what counts by itself. `check_s`: the next opener's time.
 
     The process that holds the stage never opens a database: only its actors do.
     """
@@ -44,6 +44,7 @@ class Stage:
         self.main = self.directory / "state.db"
         self.judged = self.main
         self.has_rows = True
+        self.check_s = ANSWER_S
         self.ledger = Ledger()
         self.features: dict[str, str] = {}
         self.moments: list[Moment] = []
@@ -194,7 +195,7 @@ class Stage:
 
     def _next_opener(self) -> tuple[Rows, dict[str, tuple[str, ...]]]:
         opener = self.actor("the next opener")
-        report = opener.call(next_opener, str(self.judged), self.has_rows)
+        report = opener.call(next_opener, str(self.judged), self.has_rows, seconds=self.check_s)
         self.features["open.error"] = report["error"]
         checks: dict[str, tuple[str, ...]] = {}
         for check in ("quick_check", "integrity_check"):
