@@ -27,8 +27,8 @@ _INSERT: Final = (
 _ROLL: Final = (
     "INSERT INTO engine_state (key, value, updated_at) "
     "SELECT ?1, json_group_array(json_array(tick, bid, ask)), ?2 FROM ("
-    "SELECT tick, distance_to_bid_touch_bps AS bid, distance_to_ask_touch_bps AS ask FROM ("
-    "SELECT * FROM market_snapshots WHERE session_id = ?3 ORDER BY tick DESC LIMIT ?4) ORDER BY tick) WHERE true "
+    "SELECT tick, distance_to_bid_touch_bps AS bid, distance_to_ask_touch_bps AS ask FROM market_snapshots "
+    "WHERE session_id = ?3 ORDER BY tick DESC LIMIT ?4) WHERE true "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"
 )
 
@@ -123,7 +123,7 @@ class Markets(BookWrites):
     def _roll_touches(self, session_id: int, now: int) -> None:
         """Set the rolling key to the newest `TOUCH_WINDOW` ticks: a JSON list of [tick, bid bps, ask bps].
 
-        Oldest first, made from the table, so that it cannot say anything else than the table does.
+        Newest first, made from the table, so that it cannot say anything else than the table does.
         """
         self._write(_ROLL, (TOUCH_KEY, now, session_id, self.TOUCH_WINDOW))
 

@@ -58,8 +58,8 @@ def test_the_rolling_key_is_the_newest_ticks_of_the_session(books):
     for tick in range(1, 31):
         snap(books, session, tick, tick)
     rolling = json.loads(books.get_engine_state("tick_distance_to_touch"))
-    assert [tick for tick, _, _ in rolling] == list(range(11, 31))
-    assert [bid for _, bid, _ in rolling] == pytest.approx([-tick for tick in range(11, 31)])
+    assert [tick for tick, _, _ in rolling] == list(range(30, 10, -1))
+    assert [bid for _, bid, _ in rolling] == pytest.approx([-tick for tick in range(30, 10, -1)])
     assert {ask for _, _, ask in rolling} == {None}
     books.close_session(session)
     second = books.start_session()
