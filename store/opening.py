@@ -1,6 +1,7 @@
 """Opening and closing a store that has an identity and migrations of its own."""
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from types import TracebackType
 from typing import ClassVar, Final, Self
 
 from store.connection import MEMORY, Database, check_is_file_or_absent
-from store.errors import StoreDamaged, StoreError
+from store.errors import StoreDamaged, StoreError, StoreIdentity
+from store.retire import is_kept
 from store.schema import Migration, check_not_too_new, migrate
 from store.startup import cannot_open, file_problem, inspect_file, quick_check
 from store.validation import integer
@@ -38,7 +40,7 @@ class Opening(Database):
         cannot open it, StoreClosed after `close()`. Whatever is refused is left as it was found.
         """
         with self._lock:
-            if self._closed:
+            if self._closed or self._retired is not None:
                 raise self._not_open()
             if self._connection is not None:
                 return
@@ -49,7 +51,7 @@ class Opening(Database):
             try:
                 self._started()
             except BaseException:
-                self._connection = None
+                self._leave_connection()
                 connection.close()
                 raise
 
@@ -57,7 +59,8 @@ class Opening(Database):
         """Close the connection; harmless when repeated.
 
         A transaction that this thread has open (the caller is a signal handler) is rolled back; one of
-        another thread is waited for.
+        another thread is waited for. Raises StoreIdentity when the files were replaced since the last
+        write: what was acknowledged since then is not in the database.
         """
         with self._lock:
             if self._closed:
@@ -67,14 +70,16 @@ class Opening(Database):
             if connection is not None and connection.in_transaction:
                 _log.warning("close() inside an open transaction: it is rolled back")
                 self._roll_back(connection)
-            self._connection = None
+            self._leave_connection()
         if connection is None:
             return
         try:
             self._before_close(connection)
         finally:
             with self._lock:
-                connection.close()
+                if self._retired is None:
+                    self._check_identity(connection)  # a last close checkpoints
+                    connection.close()
 
     def __enter__(self) -> Self:
         self.initialize_database()
@@ -87,6 +92,11 @@ class Opening(Database):
 
     def _check_file(self, path: Path) -> None:
         check_is_file_or_absent(path)
+        if is_kept(path):
+            raise StoreIdentity(
+                f"process {os.getpid()} still holds a connection to {path} from before its files were replaced, "
+                "and a second one would mix the two; start a new process"
+            )
         problem = file_problem(path)
         if problem is not None:
             # A sibling that is making the file right now goes through such a state in an instant.
@@ -116,9 +126,10 @@ class Opening(Database):
             raise self._cannot_open(error) from error
         try:
             connection.execute("PRAGMA foreign_keys = ON")
-            if self._path is not None:
-                switch_to_wal(connection, target, self.BUSY_TIMEOUT_S)
+            mode = None if self._path is None else switch_to_wal(connection, target, self.BUSY_TIMEOUT_S)
             self._migrate(connection)
+            if self._path is not None:
+                self._watch_files(connection, self._path, wal=mode == "wal")
         except BaseException as error:
             connection.close()
             if isinstance(error, sqlite3.Error):
@@ -134,7 +145,10 @@ class Opening(Database):
         """What a store does once it is open, under the lock."""
 
     def _before_close(self, connection: sqlite3.Connection) -> None:
-        """What a store does with its connection before it closes it; must not raise for an expected failure."""
+        """What a store does with its connection before it closes it.
+
+        Must not raise for an expected failure; StoreIdentity says that the connection has been given up.
+        """
 
     def _now(self) -> int:
         """The clock's time; raises StoreValidation when it is no count of nanoseconds."""

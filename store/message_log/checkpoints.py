@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 
 from store.checkpoint import PASSIVE, TRUNCATE, CheckpointRound
-from store.errors import StoreValidation
+from store.errors import StoreIdentity, StoreValidation
 from store.opening import Opening
 from store.validation import did_you_mean, integer, shown
 
@@ -61,7 +61,10 @@ class WriteCheckpoints(Opening):
                 self._committed()
 
     def checkpoint(self, mode: str = PASSIVE) -> CheckpointRound | None:
-        """Run one checkpoint now; None when it failed, which is logged. Raises StoreClosed, StoreValidation."""
+        """Run one checkpoint now; None when it failed, which is logged.
+
+        Raises StoreClosed, StoreValidation, and StoreIdentity when the files were replaced.
+        """
         _known(mode, "mode")
         with self._lock:
             return self._try_checkpoint(self._require(), mode, "on request")
@@ -78,6 +81,8 @@ class WriteCheckpoints(Opening):
             return None
         try:
             done = self._checkpoint(connection, mode)
+        except StoreIdentity:  # nothing is left to checkpoint, and the last commits are nowhere
+            raise
         except Exception as error:
             self._on_checkpoint_error(error, mode, occasion)
             return None
@@ -85,6 +90,7 @@ class WriteCheckpoints(Opening):
         return done
 
     def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> CheckpointRound:
+        self._check_identity(connection)
         start = time.perf_counter_ns()
         busy, log_frames, checkpointed = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
         return CheckpointRound(mode, busy, log_frames, checkpointed, round((time.perf_counter_ns() - start) / 1e6, 1))
@@ -129,6 +135,8 @@ class WriteCheckpoints(Opening):
             while done.busy and time.monotonic() < deadline:
                 time.sleep(0.02)
                 done = self._checkpoint(connection, TRUNCATE)
+        except StoreIdentity:
+            raise
         except Exception as error:
             self._on_checkpoint_error(error, TRUNCATE, "close")
         else:

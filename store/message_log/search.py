@@ -67,6 +67,10 @@ class Search(Opening):
 
     def _open_reader(self) -> sqlite3.Connection:
         assert self._path is not None
+        # By name: it would read another file than the writer's, or the writer's through a strange -wal.
+        if self._files is not None and self._files.change() is not None:
+            with self._lock:
+                self._check_identity(self._require())
         return self._connect(
             file_uri(self._path, "ro"),
             uri=True,
