@@ -11,10 +11,12 @@ from crashlab.gallery.stage.actor_child import Self
 from crashlab.gallery.stage.stage import WAL, Stage
 from crashlab.sqlite.tap.operation import Operation
 
-__all__ = ["PASSIVE", "Cast", "checkpoint_while", "hold", "release"]
+__all__ = ["BEAT", "PASSIVE", "Cast", "checkpoint_while", "hold", "release"]
 
 LIMIT_S = 5.0
 PRAGMAS = (*WAL, "wal_autocheckpoint=0")
+BEAT = "UPDATE heart SET beat = beat + 1"
+"""A commit of one frame. Another one's pages could be copied in part by the checkpoint that is in its window."""
 PASSIVE = "PRAGMA wal_checkpoint(PASSIVE)"
 
 # -- in the actor's process: the window, between a checkpoint's look at the wal-index and its use of what it saw ------
@@ -39,14 +41,18 @@ def open_checkpointer(actor: Self, path: str, on: str) -> None:
         actor.execute(f"PRAGMA {pragma}", on=on)
 
 
-def checkpoint_while(actor: Self, on: str, rows: list[list[str]], other: str) -> dict[str, Any]:
-    """Checkpoint on B; in the window the same thread commits rows on another connection."""
-    answers: list[dict[str, Any]] = []
-    actor.state["in_window"] = lambda: answers.append(actor.do_insert(rows, other, together=True))
+def checkpoint_while(actor: Self, on: str, sql: str, other: str) -> None:
+    """Checkpoint on B; in the window the same thread commits something on another connection."""
+    met: list[bool] = []
+
+    def meet() -> None:
+        actor.execute(sql, on=other)
+        met.append(True)
+
+    actor.state["in_window"] = meet
     actor.execute(PASSIVE, on=on)
-    if not answers:
-        raise LabError("the checkpoint made no xUnfetch call: the window was not met")
-    return answers[0]
+    if not met:
+        raise LabError("the checkpoint made no xUnfetch call, or the commit in it failed: the window was not met")
 
 
 def hold(actor: Self, on: str) -> None:
