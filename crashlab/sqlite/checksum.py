@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["FRAME_HEADER", "chain_length", "checksum", "frame_checksums", "frame_headers"]
+__all__ = ["FRAME_HEADER", "chain_length", "checksum", "frame_checksums", "frame_headers", "frame_links"]
 
 FRAME_HEADER = 24
 """Bytes before the page in every frame: page number, commit size, two salts, two checksums; 4 bytes each."""
@@ -134,28 +134,45 @@ def chain_length(
     ``headers`` comes from :func:`frame_headers` and says how many frames to look at; the rest as for
     :func:`frame_checksums`.
     """
-    import numpy as np
-
-    (a, b), (c, d) = _weights(page_size)[2]
     stride = FRAME_HEADER + page_size
     per_chunk = max(1, _CHUNK // stride)
     frames = len(headers)
     for start in range(0, frames, per_chunk):
         stop = min(frames, start + per_chunk)
-        count = stop - start
-        first, second = _sums(_part(data, offset + start * stride, count * stride), page_size, count, 0, big_endian)
-        before = np.empty((count, 2), dtype=np.uint32)
-        before[0] = headers[start - 1, 4:6] if start else seed
-        before[1:] = headers[start : stop - 1, 4:6]
-        # Python integers of any size are refused beside uint32, so the factors are made uint32 first.
-        f00, f01, f10, f11 = np.array((a, b, c, d), dtype=np.uint32)
-        wrong = (before[:, 0] * f00 + before[:, 1] * f01 + first != headers[start:stop, 4]) | (
-            before[:, 0] * f10 + before[:, 1] * f11 + second != headers[start:stop, 5]
-        )
-        at = int(wrong.argmax())
-        if wrong[at]:
+        part = _part(data, offset + start * stride, (stop - start) * stride)
+        before = (int(headers[start - 1, 4]), int(headers[start - 1, 5])) if start else seed
+        right = frame_links(part, headers[start:stop], page_size=page_size, seed=before, big_endian=big_endian)
+        at = int(right.argmin())
+        if not right[at]:
             return start + at
     return frames
+
+
+def frame_links(
+    data: bytes | memoryview,
+    headers: "NDArray[np.uint32]",
+    *,
+    page_size: int,
+    seed: tuple[int, int],
+    big_endian: bool,
+) -> "NDArray[np.bool_]":
+    """Say of each frame whether its checksum follows from the one stored in the frame before it.
+
+    ``data`` begins with the first frame, for which ``seed`` stands in; ``headers`` is of :func:`frame_headers`.
+    """
+    import numpy as np
+
+    (a, b), (c, d) = _weights(page_size)[2]
+    first, second = _sums(data, page_size, len(headers), 0, big_endian)
+    before = np.empty((len(headers), 2), dtype=np.uint32)
+    before[0] = seed
+    before[1:] = headers[:-1, 4:6]
+    # Python integers of any size are refused beside uint32, so the factors are made uint32 first.
+    f00, f01, f10, f11 = np.array((a, b, c, d), dtype=np.uint32)
+    right: NDArray[np.bool_] = (before[:, 0] * f00 + before[:, 1] * f01 + first == headers[:, 4]) & (
+        before[:, 0] * f10 + before[:, 1] * f11 + second == headers[:, 5]
+    )
+    return right
 
 
 def _part(data: bytes | memoryview, offset: int, length: int) -> memoryview:

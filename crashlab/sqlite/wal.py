@@ -13,11 +13,16 @@ a process that has it open: closing the descriptor would cancel that process's l
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from crashlab.sqlite.buffers import Buffer, MemoryBuffer
 from crashlab.sqlite.checksum import FRAME_HEADER, chain_length, checksum, frame_headers
 
-__all__ = ["ChainEnd", "Frame", "Run", "Wal", "WalHeader", "latest_pages", "parse_wal"]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ChainEnd", "Frame", "Run", "Wal", "WalHeader", "latest_pages", "parse_wal", "parse_wal_buffer"]
 
 HEADER_SIZE = 32
 MAGIC_LITTLE = 0x377F0682
@@ -25,6 +30,8 @@ MAGIC_BIG = 0x377F0683
 VERSION = 3007000
 MAX_RUNS = 64
 """Runs of frames kept for the tail; hostile bytes would otherwise make one a frame."""
+
+_WINDOW = 4 << 20
 
 
 class ChainEnd(StrEnum):
@@ -134,11 +141,16 @@ class Wal:
 
 def parse_wal(data: bytes | memoryview) -> Wal:
     """Parse the bytes of a WAL file; any bytes are accepted, and the result says what is wrong with them."""
-    size = len(data)
+    return parse_wal_buffer(MemoryBuffer(data))
+
+
+def parse_wal_buffer(data: Buffer) -> Wal:
+    """The same for a file that need not fit into memory: a few MB of it are held at a time."""
+    size = data.size
     if size < HEADER_SIZE:
         problem = "zero length" if not size else f"{size} bytes, a WAL header has {HEADER_SIZE}"
         return _without_frames(size, None, problem)
-    header = _header(bytes(data[:HEADER_SIZE]))
+    header = _header(data.read(0, HEADER_SIZE))
     problem = _header_problem(header)
     if problem:
         return _without_frames(size, header, problem)
@@ -185,45 +197,65 @@ def _without_frames(size: int, header: WalHeader | None, problem: str) -> Wal:
     return Wal(size, header, problem, (), (), (), 0, end, (), 0, max(0, size - HEADER_SIZE))
 
 
-def _frames(data: bytes | memoryview, header: WalHeader) -> Wal:
+def _frames(data: Buffer, header: WalHeader) -> Wal:
     page_size = header.page_size
-    whole, trailing = divmod(len(data) - HEADER_SIZE, FRAME_HEADER + page_size)
+    whole, trailing = divmod(data.size - HEADER_SIZE, FRAME_HEADER + page_size)
+    end = ChainEnd.PARTIAL_FRAME if trailing else ChainEnd.END_OF_FILE
     if not whole:
-        end = ChainEnd.PARTIAL_FRAME if trailing else ChainEnd.END_OF_FILE
-        return Wal(len(data), header, "", (), (), (), 0, end, (), 0, trailing)
-    table = frame_headers(data, page_size=page_size, frames=whole)
-    # The cheap tests first: they bound how much has to be summed up.
-    stranger = (table[:, 2] != header.salts[0]) | (table[:, 3] != header.salts[1])
-    failing = stranger | (table[:, 0] == 0)
-    at = int(failing.argmax())
-    plausible = at if failing[at] else whole
-    valid = chain_length(
-        data,
-        table[:plausible],
-        page_size=page_size,
-        seed=header.checksum,
-        big_endian=header.big_endian,
-    )
-    if valid < plausible:
-        end = ChainEnd.CHECKSUM
-    elif plausible < whole:
-        end = ChainEnd.SALT if stranger[plausible] else ChainEnd.PAGE_ZERO
-    else:
-        end = ChainEnd.PARTIAL_FRAME if trailing else ChainEnd.END_OF_FILE
+        return Wal(data.size, header, "", (), (), (), 0, end, (), 0, trailing)
+    table, valid, broken = _table(data, header, whole)
     commits = tuple((table[:valid, 1].nonzero()[0] + 1).tolist())
     return Wal(
-        size=len(data),
+        size=data.size,
         header=header,
         problem="",
         pages=tuple(table[:valid, 0].tolist()),
         commit_sizes=tuple(table[:valid, 1].tolist()),
         commits=commits,
         committed=commits[-1] if commits else 0,
-        end=end,
+        end=broken or end,
         tail=_runs(table[valid:, 2:4].tolist(), valid, header.salts) if valid < whole else (),
         tail_frames=whole - valid,
         trailing_bytes=trailing,
     )
+
+
+def _table(data: Buffer, header: WalHeader, whole: int) -> "tuple[NDArray[np.uint32], int, ChainEnd | None]":
+    """All frame headers, how many frames the chain has, and what broke it; a window of the file at a time."""
+    import numpy as np
+
+    stride = FRAME_HEADER + header.page_size
+    a_window = max(1, _WINDOW // stride)
+    table = np.empty((whole, 6), dtype=np.uint32)
+    valid, seed = 0, header.checksum
+    broken: ChainEnd | None = None
+    for start in range(0, whole, a_window):
+        count = min(a_window, whole - start)
+        part = data.read(HEADER_SIZE + start * stride, count * stride)
+        here = table[start : start + count]
+        here[:] = frame_headers(part, page_size=header.page_size, frames=count, offset=0)
+        if broken:
+            continue
+        # The cheap tests first: they bound how much has to be summed up.
+        stranger = (here[:, 2] != header.salts[0]) | (here[:, 3] != header.salts[1])
+        failing = stranger | (here[:, 0] == 0)
+        at = int(failing.argmax())
+        plausible = at if failing[at] else count
+        chained = chain_length(
+            part,
+            here[:plausible],
+            page_size=header.page_size,
+            seed=seed,
+            big_endian=header.big_endian,
+            offset=0,
+        )
+        valid += chained
+        if chained < plausible:
+            broken = ChainEnd.CHECKSUM
+        elif plausible < count:
+            broken = ChainEnd.SALT if stranger[plausible] else ChainEnd.PAGE_ZERO
+        seed = (int(here[-1, 4]), int(here[-1, 5]))
+    return table, valid, broken
 
 
 def _runs(salts: list[list[int]], first: int, current: tuple[int, int]) -> tuple[Run, ...]:
