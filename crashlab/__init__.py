@@ -89,7 +89,9 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used."""
+    """Load a public name when it is first used; `crashlab.hazards` is a module."""
+    if name == "hazards":
+        return import_module("crashlab.hazards")
     if name not in __all__:
         raise AttributeError(f"module 'crashlab' has no attribute {name!r}")
     value = getattr(import_module("crashlab.api"), name)
@@ -98,4 +100,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "hazards"})

@@ -1,6 +1,7 @@
 """The pytest plugin: the gate as test items, and a fixture that runs trials.
 
     pytest --crashlab-gate          the same gate as `crashlab gate`, one item per row, after the tests
+    pytest --crashlab-hazards=warn  what the tests' programs do that will hurt their databases later
     def test_x(crashlab): ...       crashlab.run("myapp.lab:workload", fault="kill@ack#17").assert_passed()
 
 Every pytest session loads this module, so it imports pytest and the standard library only; the rest of crashlab
@@ -45,6 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
         from crashlab.pytest_plugin.gate_items import check_gate
 
         check_gate(settings)
+    if settings.hazards:
+        from crashlab.pytest_plugin.hazards import HazardPlugin
+
+        config.pluginmanager.register(HazardPlugin(config, settings), "crashlab-hazards")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -34,6 +34,11 @@ class Option:
     metavar: str
     help: str
 
+    @property
+    def key(self) -> str:
+        """The name as part of an identifier."""
+        return self.name.replace("-", "_")
+
 
 OPTIONS = (
     Option("config", "string", "PATH", f"The {CONFIG_FILE} to use (default: the one in rootdir)"),
@@ -42,6 +47,8 @@ OPTIONS = (
     Option("budget", "string", "DURATION", "Time for the gate, or for each run of trials in a test, e.g. 90s or 10m"),
     Option("dir", "string", "PATH", f"Where records and failing cases go (default: {RESULTS} in rootdir)"),
     Option("db", "string", "PATH", "Let the gate also check this existing database (a consistent copy of it)"),
+    Option("hazards", "string", "warn|error", "Watch the tests for what will hurt their SQLite databases later"),
+    Option("hazards-ignore", "string", "ID[:GLOB],…", "Hazards to leave out, everywhere or for some paths"),
 )
 
 
@@ -62,6 +69,8 @@ class Settings:
     database: str = ""
     given: tuple[tuple[str, str, str], ...] = ()
     shared: str = ""
+    hazards: str = ""
+    hazards_ignore: tuple[str, ...] = ()
 
     @property
     def active(self) -> bool:
@@ -80,7 +89,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("crashlab_gate", what, type="bool", default=False)
     for option in OPTIONS:
         group.addoption(f"--crashlab-{option.name}", metavar=option.metavar, help=option.help)
-        parser.addini(f"crashlab_{option.name}", option.help, type=option.ini, default=None)
+        parser.addini(f"crashlab_{option.key}", option.help, type=option.ini, default=None)
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -91,15 +100,17 @@ def resolve(config: pytest.Config) -> Settings:
     """
     sent = getattr(config, "workerinput", {}).get(WORKERINPUT)
     if sent is not None:  # an xdist worker does as the controller says, whatever its own environment
-        return Settings(**{**sent, "given": tuple(map(tuple, sent["given"]))})
+        return Settings(
+            **{**sent, "given": tuple(map(tuple, sent["given"])), "hazards_ignore": tuple(sent["hazards_ignore"])}
+        )
     here = Path.cwd()
     values: dict[str, Any] = {}
     given = []
     for option in OPTIONS:
-        value, source, base = _look_up(config, option.name, here)
+        value, source, base = _look_up(config, option.name, option.key, here)
         if value is None:
             continue
-        values[option.name] = _check(option.name, value, source, base)
+        values[option.key] = _check(option.name, value, source, base)
         given.append((option.name, str(value), source))
     gate = config.getoption("crashlab_gate")
     if gate is None:
@@ -120,6 +131,8 @@ def resolve(config: pytest.Config) -> Settings:
         values.get("dir", ""),
         values.get("db", ""),
         tuple(given),
+        hazards=values.get("hazards", ""),
+        hazards_ignore=values.get("hazards_ignore", ()),
     )
 
 
@@ -128,16 +141,16 @@ def to_worker(settings: Settings, shared: str) -> dict[str, Any]:
     return asdict(replace(settings, shared=shared))
 
 
-def _look_up(config: pytest.Config, name: str, here: Path) -> tuple[Any, str, Path]:
+def _look_up(config: pytest.Config, name: str, key: str, here: Path) -> tuple[Any, str, Path]:
     """Return value, source, and the directory that a relative path starts from."""
-    value = config.getoption(f"crashlab_{name}")
+    value = config.getoption(f"crashlab_{key}")
     if value is not None:
         return value, f"--crashlab-{name}", here
-    variable = f"CRASHLAB_{name.upper()}"
+    variable = f"CRASHLAB_{key.upper()}"
     if os.environ.get(variable):
         return os.environ[variable], variable, here
-    value = _ini(config, name)
-    return (None if value == "" else value), f"crashlab_{name}", config.inipath.parent if config.inipath else here
+    value = _ini(config, key)
+    return (None if value == "" else value), f"crashlab_{key}", config.inipath.parent if config.inipath else here
 
 
 def _ini(config: pytest.Config, name: str) -> Any:
@@ -171,6 +184,10 @@ def _check(name: str, value: Any, source: str, base: Path) -> Any:
             return str(path)
         case "db":
             return str(base / value)
+        case "hazards":
+            return check_hazards(value, source)
+        case "hazards-ignore":
+            return check_ignore(value, source)
         case _:
             return str(value)
 
@@ -185,6 +202,37 @@ def check_whole(value: Any, source: str, low: int, high: int) -> int:
     if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise pytest.UsageError(f"{source}: {value!r}, expected a whole number {low} to {high}")
     return int(text)
+
+
+def check_hazards(value: Any, source: str) -> str:
+    """Return "warn" or "error", or "" for off.
+
+    Raises:
+        pytest.UsageError: something else.
+    """
+    text = str(value)
+    if text in ("off", "no"):
+        return ""
+    if text not in ("warn", "error"):
+        raise pytest.UsageError(f"{source}: {text!r}, expected warn, error or off")
+    return text
+
+
+def check_ignore(value: Any, source: str) -> tuple[str, ...]:
+    """Return what is to be left out.
+
+    Raises:
+        pytest.UsageError: an unknown hazard.
+    """
+    from crashlab.diagnosis.hazards.hazard import Ignore
+    from crashlab.errors import UsageError
+
+    entries = tuple(entry.strip() for entry in str(value).replace("\n", ",").split(",") if entry.strip())
+    try:
+        Ignore(entries)
+    except UsageError as error:
+        raise pytest.UsageError(f"{source}: {error}") from None
+    return entries
 
 
 def check_duration(value: Any, source: str) -> float:

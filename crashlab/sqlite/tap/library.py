@@ -29,6 +29,7 @@ class Bindings:
 
     def __init__(self, library: ctypes.CDLL, where: str) -> None:
         self.where = where
+        self.library = library
         self.find_vfs = library.sqlite3_vfs_find
         self.find_vfs.restype, self.find_vfs.argtypes = P, (ctypes.c_char_p,)
         self.register_vfs = library.sqlite3_vfs_register
