@@ -5,9 +5,7 @@ One lane (or two) writes through one `StateManager`; the loop runs on the steppe
 dashboard, if there is one, is a process of its own that holds a snapshot open.
 """
 
-import os
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -18,16 +16,13 @@ from crashlab.model.step import Lane, Step
 from crashlab.model.workload import Context
 from harness.workloads.activity import TABLES, Activity
 from harness.workloads.invariants import BACKUP_NOTE, CHECKS, CLOSED_NOTE
+from harness.workloads.parts import OPENED, PINNED, CaseConnect, Dashboard, Nanoseconds, size_of
 from harness.workloads.watch import StoreNotes, Watch, WatchedStore, watched
 from store import StateManager
-from store.startup import file_uri
 
 MAIN = Lane("main")
 FEED = Lane("feed")
 DASHBOARD = Lane("dashboard", process=1, pins=True)
-
-OPENED, PINNED = "opened", "pinned"
-_HELD_S_MAX = 120.0
 
 DEFAULTS: Mapping[str, Param] = {
     "steps": 160,
@@ -79,18 +74,7 @@ class Engine:
         finally:
             if self._notes is not None:
                 self._notes.detach()
-        self._ctx.note(f"{CLOSED_NOTE}{_size(f'{self._ctx.database}-wal')}")
-
-
-class Dashboard:
-    """The second process: one read-only connection with a snapshot held open."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
-
-    def close(self) -> None:
-        """Let go of the snapshot."""
-        self.connection.close()
+        self._ctx.note(f"{CLOSED_NOTE}{size_of(f'{self._ctx.database}-wal')}")
 
 
 class SystemMetrics:
@@ -116,9 +100,7 @@ class SystemMetrics:
     def open(self, ctx: Context) -> Engine | Dashboard:
         """Start the engine (process 0), or the dashboard once the engine is up."""
         if ctx.process:
-            ctx.await_signal(OPENED)
-            uri = file_uri(ctx.database, "ro")
-            return Dashboard(ctx.connect(uri, uri=True, isolation_level=None, timeout=5.0))
+            return Dashboard(ctx)
         _check(ctx.params)
         notes = StoreNotes(ctx)
         interval_s = float(ctx.params["checkpoint_interval_s"])
@@ -137,7 +119,7 @@ class SystemMetrics:
 
     def _open_store(self, ctx: Context, watch: Watch | None) -> WatchedStore:
         wait = ctx.wait if watch is None else watch.wait
-        store = self._store_class(ctx.database, connect=_Connect(ctx), clock=_Nanoseconds(ctx), wait=wait)
+        store = self._store_class(ctx.database, connect=CaseConnect(ctx), clock=Nanoseconds(ctx), wait=wait)
         store.TRUNCATE_WAIT_S = float(ctx.params["close_wait_s"])  # type: ignore[misc]
         store.watch = watch
         store.initialize_database()
@@ -155,13 +137,13 @@ class SystemMetrics:
     def steps(self, lane: Lane, instance: Any, ctx: Context) -> Iterator[Step]:
         """The steps of one lane; the dashboard has none, it only holds its snapshot."""
         if lane.process:
-            _hold_snapshot(instance, ctx)
+            instance.hold_snapshot(ctx, "sessions")
             return
         engine: Engine = instance
         if engine.reader_pins and lane is MAIN:
             ctx.await_signal(PINNED)
         rows = int(ctx.params["rows_per_step"])
-        activity = Activity(engine.store, engine.session, lane.name, ctx.seed, _Nanoseconds(ctx), rows)
+        activity = Activity(engine.store, engine.session, lane.name, ctx.seed, Nanoseconds(ctx), rows)
         backup_every = int(ctx.params["backup_every"])
         for step in activity.steps(int(ctx.params["steps"])):
             if lane is MAIN and engine.watch is not None:
@@ -181,40 +163,6 @@ def _backup(number: int, engine: Engine, ctx: Context) -> Step:
     return Step(number, (), do)
 
 
-def _hold_snapshot(dashboard: Dashboard, ctx: Context) -> None:
-    connection = dashboard.connection
-    connection.execute("BEGIN")
-    connection.execute("SELECT count(*) FROM sessions").fetchall()
-    ctx.signal(PINNED)
-    until = time.monotonic() + _HELD_S_MAX  # the lab ends this process when the engine's has ended
-    while time.monotonic() < until:
-        time.sleep(0.05)
-
-
-class _Connect:
-    """The lab's `connect` with the case's settings on every connection that writes."""
-
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-
-    def __call__(self, *args: Any, **options: Any) -> sqlite3.Connection:
-        connection = self._ctx.connect(*args, **options)
-        if not options.get("uri"):  # the store's read-only ones look at files that may be damaged
-            connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
-        return connection
-
-
-class _Nanoseconds:
-    """The stepped clock as the store wants it."""
-
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-
-    def __call__(self) -> int:
-        return round(self._ctx.clock() * 1e9)
-
-
 def _idle_connection(ctx: Context) -> sqlite3.Connection:
     # Not the lab's connect: its close must not look like the store's.
     connection = sqlite3.connect(ctx.database, isolation_level=None, check_same_thread=False)
@@ -226,13 +174,6 @@ def _check(params: Mapping[str, Param]) -> None:
     for name, choices in _CHOICES.items():
         if params[name] not in choices:
             raise ValueError(f"{name}={params[name]!r}, expected one of {', '.join(map(str, choices))}")
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
 
 
 workload = SystemMetrics()
