@@ -54,7 +54,7 @@ _S38_ONLY = ("kind", "grace", "close_takes", "auto_checkpoint")
     help="s38: SQLite's wal_autocheckpoint in frames; 0 turns it off.",
 )
 @click.option("--deadline", type=float, default=600.0, show_default=True, help="Seconds for the whole command.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.pass_context
 def repro(context: click.Context, /, exhibit: str | None, *, listing: bool, form: str, **options: Any) -> int:
     """Reproduce a known field failure on this machine, with its control.
@@ -107,6 +107,11 @@ def _exhibits(name: str, form: str, **options: Any) -> int:
     if form == "json":
         click.echo(msgspec.json.encode(gallery))
         return gallery.exit_code
+    if form == "markdown":
+        from crashlab.report.exhibits_markdown import gallery_markdown
+
+        click.echo(gallery_markdown(gallery), nl=False)
+        return gallery.exit_code
     from crashlab.report.exhibits import GalleryTable, StoryText
 
     _print(GalleryTable(gallery) if many else StoryText(exhibits[0], gallery.tallies[0]))
@@ -114,7 +119,12 @@ def _exhibits(name: str, form: str, **options: Any) -> int:
 
 
 def _s38(form: str, **options: Any) -> int:
+    if form == "markdown":
+        raise UsageError("s38 is a tour, not a table; --format text or json")
+    import msgspec
+
     from crashlab.gallery.s38.running import reproduce
+    from crashlab.gallery.s38.tour import tour
     from crashlab.writers.order import OnHangUp
 
     result = reproduce(
@@ -127,6 +137,10 @@ def _s38(form: str, **options: Any) -> int:
         deadline_s=options["deadline"],
         progress=_count if options["runs"] > 1 and sys.stderr.isatty() else _silent,
     )
+    if result.exit_code == 0:
+        result = msgspec.structs.replace(
+            result, tour=tour(options["seed"], options["runs"], jobs=options["jobs"], deadline_s=options["deadline"])
+        )
     if form == "json":
         click.echo(result.encode())
     else:
@@ -148,6 +162,11 @@ def _list(form: str) -> int:
     from crashlab.report.exhibits import list_lines
 
     exhibits = load_exhibits()
+    if form == "markdown":
+        from crashlab.report.exhibits_markdown import exhibits_markdown
+
+        click.echo(exhibits_markdown(exhibits.values()), nl=False)
+        return 0
     if form == "json":
         import msgspec
 

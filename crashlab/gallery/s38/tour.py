@@ -28,11 +28,14 @@ class Candidate:
 CANDIDATES = (
     Candidate("i-close", "the close alone, nothing else"),
     Candidate("i-kill", "the close as a kill, at every synchronous"),
+    Candidate("i-kill-inside", "the close as a kill in the middle of a write, of a commit or a checkpoint"),
+    Candidate("i-normal", "the close as a kill, at synchronous=NORMAL"),
     Candidate("c1-s38", "a second program works over incoherent shared memory (SMB); the close comes meanwhile"),
     Candidate("a1-corrupt", "not needed: a stray close() of the file; an orderly end does the damage"),
-    Candidate("a3", "not needed: a holder of a deleted WAL ends in an orderly way"),
+    Candidate("a3-malformed", "not needed: a holder of a deleted WAL ends in an orderly way"),
     Candidate("b1-torn", "not needed: two connections on an affected SQLite"),
     Candidate("d2", "needed: it leaves the -wal that a restored main file then meets"),
+    Candidate("c2-malformed", "needed: it leaves the -wal that a sync folder pairs with another main file"),
     Candidate("d3", "needed: it leaves the -wal that somebody deletes"),
     Candidate("d1", "none: somebody copied the main file alone"),
     Candidate("e1", "none: the power went, not the console"),
@@ -51,7 +54,7 @@ class TourRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     not_run: str = ""
 
 
-def tour(seed: int, runs: int, *, deadline_s: float) -> tuple[TourRow, ...]:
+def tour(seed: int, runs: int, *, jobs: int = 2, deadline_s: float) -> tuple[TourRow, ...]:
     """Play every candidate `runs` times and say what each did.
 
     Raises:
@@ -62,7 +65,11 @@ def tour(seed: int, runs: int, *, deadline_s: float) -> tuple[TourRow, ...]:
     if missing:
         raise LabError(f"the tour names exhibits that are not in the gallery: {', '.join(missing)}")
     gallery = play_all(
-        [exhibits[candidate.exhibit] for candidate in CANDIDATES], seed=seed, runs=runs, deadline_s=deadline_s
+        [exhibits[candidate.exhibit] for candidate in CANDIDATES],
+        seed=seed,
+        runs=runs,
+        jobs=jobs,
+        deadline_s=deadline_s,
     )
     rows = []
     for candidate, tally in zip(CANDIDATES, gallery.tallies, strict=True):

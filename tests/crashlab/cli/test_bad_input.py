@@ -107,8 +107,8 @@ def test_parameters_of_the_subject_itself(refused, project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[gaet]", "unknown key 'gaet' in the top level; known: subjects, gate, bench, path, results; did you mean"),
-        ("root = '/'", "unknown key 'root' in the top level; known: subjects, gate, bench, path, results"),
+        ("[gaet]", "unknown key 'gaet' in the top level; known: subjects, gate, bench, planted, path, results; did you mean"),
+        ("root = '/'", "unknown key 'root' in the top level; known: subjects, gate, bench, planted, path, results"),
         ("[gate]\ntrails = 3", "unknown key 'trails' in [gate]; "),
         ("[gate]\ntrails = 3", "did you mean 'trials'?"),
         ("[gate.policy]\nadvisorys = 'warn'", "unknown key 'advisorys' in [gate.policy]; "),
@@ -188,7 +188,7 @@ def test_a_wrong_fault(refused, fault, said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["gat"], "no command 'gat'; there are: gate, run, replay, reduce, repro, doctor, bench; did you mean 'gate'?"),
+        (["gat"], "no command 'gat'; there are: gate, run, replay, reduce, repro, hazards, planted, doctor, bench; did you mean 'gate'?"),
         (["gate", "--bugdet", "3s"], "No such option '--bugdet'. Did you mean '--budget'?"),
         (["gate", "--budget", "soon"], "--budget 'soon': expected a duration above zero"),
         (["gate", "--budget", "0"], "expected a duration above zero"),
