@@ -1,5 +1,7 @@
 """I: a kill alone, at every `synchronous`, loses no acknowledged commit and damages nothing."""
 
+from pathlib import Path
+
 from crashlab.errors import LabError
 from crashlab.gallery.exhibit import CLEAN, Exhibit, Kind
 from crashlab.gallery.mechanisms._power import NEEDS
@@ -51,11 +53,11 @@ def _made(stage: Stage) -> None:
     stage.step("rows are committed and closed: they are in the main file")
 
 
-def lose_wal(stage: Stage) -> None:
+def lose_wal(stage: Stage, main: Path | None = None) -> None:
     """The real damage of a positive control: the -wal is deleted before anybody opens."""
     if stage.control:
-        stage.main.with_name(f"{stage.main.name}-wal").unlink()
-        stage.step("somebody deletes the -wal before the next start")
+        Path(f"{main or stage.main}-wal").unlink()
+        stage.step("somebody deletes the -wal before the next start", main=main)
 
 
 def between(stage: Stage) -> None:
