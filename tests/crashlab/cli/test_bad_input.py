@@ -107,7 +107,7 @@ def test_parameters_of_the_subject_itself(refused, project):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[gaet]", "unknown key 'gaet' in the top level; known: subjects, gate, bench, planted, path, results; did you"),
+        ("[gaet]", "unknown key 'gaet' in the top level; known: subjects, gate, bench, planted, path, results"),
         ("root = '/'", "unknown key 'root' in the top level; known: subjects, gate, bench, planted, path, results"),
         ("[gate]\ntrails = 3", "unknown key 'trails' in [gate]; "),
         ("[gate]\ntrails = 3", "did you mean 'trials'?"),
