@@ -44,6 +44,8 @@ def _two_openers(stage: Stage) -> tuple[Actor, Actor]:
     """W works locally; X opens the same file, over the mount unless this is the control."""
     writer = stage.opener("W", *PRAGMAS)
     stage.create(writer)
+    writer.sql("CREATE TABLE heart(beat INTEGER)")
+    writer.sql("INSERT INTO heart VALUES(0)")
     stage.insert(writer, "pre", 30 + stage.rng("pre").randrange(20))
     stage.step("W opens the database in WAL mode and commits rows")
     other = stage.actor("X")
@@ -71,6 +73,7 @@ def _overwritten(stage: Stage, *, together: bool) -> tuple[Actor, Actor]:
     seen = other.sql("SELECT count(*) FROM t WHERE who LIKE 'W%'")[0][0]
     stage.observe("reader.sees_new_rows", "yes" if seen else "no")
     stage.step(f"W commits rows, acknowledged; X sees {seen} of them")
+    other.sql("UPDATE heart SET beat = beat + 1")  # one frame, over the one in which W has page 1
     _commit(stage, other, "X", 3 + stage.rng("X").randrange(5))
     stage.step("X commits rows, each acknowledged" + ("" if stage.control else ": over W's frames in the WAL"))
     return writer, other
