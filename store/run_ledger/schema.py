@@ -1,5 +1,8 @@
 """The schema of the run ledger, and its migration in place by several processes at once.
 
+No JSON function in a CHECK: SQLite 3.40.1 calls such a schema malformed wherever `PRAGMA trusted_schema` is off
+("unsafe use of json_valid()"), and careful readers switch it off. That it is JSON is for the ledger to see to.
+
 Version 1 is what the first release wrote: times in whole seconds, no heartbeat. Version 2 adds columns
 with ALTER TABLE and turns the times into nanoseconds.
 """
@@ -41,7 +44,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
                 agent_run_id TEXT PRIMARY KEY NOT NULL,
                 run_id TEXT NOT NULL REFERENCES protocol_runs (run_id),
                 agent TEXT NOT NULL,
-                metadata TEXT NOT NULL CHECK (json_valid(metadata)),
+                metadata TEXT NOT NULL CHECK (typeof(metadata) = 'text'),
                 created_at INTEGER NOT NULL)""",
             "CREATE INDEX agent_runs_run ON agent_runs (run_id)",
         ),
@@ -65,7 +68,7 @@ ADDED_COLUMNS: Final[Mapping[int, tuple[Column, ...]]] = {
         Column("protocol_runs", "step_index", "INTEGER NOT NULL DEFAULT 0"),
         Column("protocol_runs", "total_steps", "INTEGER"),
         Column("protocol_runs", "fence", "INTEGER NOT NULL DEFAULT 1"),
-        Column("protocol_runs", "result", "TEXT CHECK (result IS NULL OR json_valid(result))"),
+        Column("protocol_runs", "result", "TEXT CHECK (typeof(result) IN ('text', 'null'))"),
     )
 }
 """version → the columns that it adds before its statements run."""
