@@ -18,13 +18,14 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.decide.bench import Figure, bench_kills, named_bench
+from crashlab.decide.bench_hazards import bench_hazards
 from crashlab.decide.bench_states import bench_states
 from crashlab.decide.config import Config
 from crashlab.engine.environment import environment_stamp
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
-OWN = ("kills", "states")
+OWN = ("kills", "states", "hazards")
 Bench: TypeAlias = Callable[..., Iterator[Figure]]
 
 
@@ -47,7 +48,7 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills, states. crashlab.toml registers more under [bench] as NAME = "module:attr".
+    Benches of its own: kills, states, hazards. crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
@@ -93,6 +94,8 @@ def _figures(
         yield from benches[name](rounds=rounds)
     elif name == "states":
         yield from bench_states(seed=seed, rounds=rounds, workspace=workspace)
+    elif name == "hazards":
+        yield from bench_hazards(rounds=rounds, workspace=workspace)
     else:
         chosen = config.subject(pick_subject(config, subject))
         yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)

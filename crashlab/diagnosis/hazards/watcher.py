@@ -30,6 +30,7 @@ class _Busy(threading.local):
 
     now = False
     last: Connection | None = None
+    plain = False  # the connection that is being opened has no URI
 
 
 class Watcher:
@@ -200,13 +201,15 @@ class Watcher:
             self.problems.append(f"{type(error).__name__}: {error}")
 
     def _connecting(self, arguments: tuple[Any, ...]) -> None:
-        path = _path_of(arguments[0])
+        database = arguments[0]
+        self._busy.plain = isinstance(database, str) and not database.startswith("file:")
+        path = _path_of(database)
         if path is None:
             return
         for connecting in self._connectings:
             connecting(path)
         if self._seam is None and os.path.exists(path):
-            self._enter(Opening(0, os.path.realpath(path), *_flags_of(arguments[0])))
+            self._enter(Opening(0, os.path.realpath(path)), *_flags_of(database))
 
     def _handled(self, arguments: tuple[Any, ...]) -> None:
         last, self._busy.last = self._busy.last, None
@@ -214,11 +217,23 @@ class Watcher:
             last.python_id = id(arguments[0])
 
     def _opened(self, opening: Opening) -> None:
-        if opening.path:
-            self._quietly(partial(self._enter, opening))
+        busy = self._busy
+        if busy.now:
+            return
+        busy.now = True
+        try:
+            if busy.plain or self._seam is None:
+                self._enter(opening)
+            else:
+                self._enter(opening, *(self._seam.flag(opening.pointer, name) for name in (b"immutable", b"nolock")))
+        except Exception as error:
+            self._problem(error)
+        finally:
+            busy.now = busy.plain = False
+        if self.scene.found:
             self.deliver()
 
-    def _enter(self, opening: Opening) -> None:
+    def _enter(self, opening: Opening, immutable: bool = False, nolock: bool = False, /) -> None:
         try:
             status = os.stat(opening.path)
         except OSError:
@@ -232,8 +247,8 @@ class Watcher:
             user_stack(_STACK_OF_CONNECTION),
             os.getpid(),
             scene.context,
-            opening.immutable,
-            opening.nolock,
+            immutable,
+            nolock,
             size=status.st_size,
         )
         registry.add(connection)
@@ -246,13 +261,19 @@ class Watcher:
         if connection is None:
             return
 
-        def tell() -> None:
-            for told in self._closings:
-                told(connection, closing)
-
-        self._quietly(tell)
+        busy = self._busy
+        if not busy.now:
+            busy.now = True
+            try:
+                for told in self._closings:
+                    told(connection, closing)
+            except Exception as error:
+                self._problem(error)
+            finally:
+                busy.now = False
         self.scene.registry.remove(closing.pointer)
-        self.deliver()
+        if self.scene.found:
+            self.deliver()
 
     def _used(self, pointer: int) -> None:
         connection = self.scene.registry.by_pointer.get(pointer)

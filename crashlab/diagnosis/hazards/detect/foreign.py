@@ -41,8 +41,10 @@ class ForeignDetector(Detector):
 
     def connecting(self, path: str) -> None:
         """Look for descriptors on the file while none of them can be SQLite's."""
-        where = self._recent.get(os.path.basename(path))
-        if not proc.AVAILABLE or (where is None and path in self._met):
+        if not proc.AVAILABLE:
+            return
+        where = self._recent.get(os.path.basename(path)) if self._recent else None
+        if where is None and path in self._met:
             return
         if len(self._met) >= RECENT_MAX:
             self._met.clear()

@@ -31,18 +31,26 @@ class PlaceDetector(Detector):
         super().__init__(scene)
         self._systems: dict[int, FileSystem] = {}
         self._folders: dict[str, str] = {}
+        self._fine: set[tuple[int, str]] = set()
 
     def opened(self, connection: Connection) -> None:
         """Look at the directory; the answers are kept by device and by directory."""
         database = connection.database
         device = database.identity[0]
+        directory = os.path.dirname(database.path)
+        if (device, directory) in self._fine:
+            return
         system = self._systems.get(device)
         if system is None:
             system = self._systems[device] = filesystem_of(database.path)
         if system.is_network or system.is_fuse:
             seen = f"the database is on {system.kind}, mounted at {system.mount_point}"
             self.scene.report("network-file-system", database.path, seen, stack=connection.stack)
-        folder = self._folder(os.path.dirname(database.path))
+        folder = self._folder(directory)
+        if not (folder or system.is_network or system.is_fuse):
+            if len(self._fine) >= DIRECTORIES_MAX:
+                self._fine.clear()
+            self._fine.add((device, directory))
         if folder:
             self.scene.report("sync-folder", database.path, folder, stack=connection.stack)
 

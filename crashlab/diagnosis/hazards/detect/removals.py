@@ -80,7 +80,10 @@ class RemovalDetector(Detector):
     def _look(self, removals: list[_Removal]) -> None:
         for each in removals:
             database = each.database
-            written = proc.marks(set(each.marks)) != each.marks
+            now = proc.marks(set(each.marks))
+            written = any(now.get(identity, mark) != mark for identity, mark in each.marks.items())
+            for gone in each.marks.keys() - now.keys():  # closed by all; its inode may soon be another file's
+                del each.marks[gone]
             alone = each.suffix and proc.identity_of(database.path) == database.identity
             if alone or written:
                 self._pending.remove(each)

@@ -23,8 +23,9 @@ class StarvationDetector(Detector):
     """
 
     def closing(self, connection: Connection, facts: Closing) -> None:
-        """Look before a reader that is being closed lets go."""
-        self._look(connection.database)
+        """Look before a reader that is being closed lets go; one that is alone here starves nobody of ours."""
+        if len(connection.database.live) > 1:
+            self._look(connection.database)
 
     def rest(self) -> None:
         """Look at all that are open."""

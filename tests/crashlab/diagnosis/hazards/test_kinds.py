@@ -112,12 +112,13 @@ def rmtree() -> tuple[Act, Act]:
     def thrown_away(path: Path, *, more: bool) -> None:
         inside = path.parent / "inside" / "app.db"
         inside.parent.mkdir()
-        connection = wal(inside)
+        connection, idle = wal(inside), sqlite3.connect(inside)
         shutil.rmtree(inside.parent)
         if more:
             with connection:
                 connection.execute("INSERT INTO t VALUES (1)")
         connection.close()
+        idle.close()
 
     return (lambda path: thrown_away(path, more=True)), (lambda path: thrown_away(path, more=False))
 
