@@ -102,7 +102,7 @@ def record_problems(flat: "Bytes", bulk: Bulk, usable: int) -> "Ints":
     at, end, total = (body + used)[active], (body + size)[active], np.zeros(len(active), dtype=np.int64)
     expected, cells = (payload - size)[active], cells[active]
     for _ in range(_VECTOR_COLUMNS):
-        if not len(at):
+        if len(at) < _VECTOR_RECORDS:
             break
         ended = at >= end
         if ended.any():
@@ -110,19 +110,18 @@ def record_problems(flat: "Bytes", bulk: Bulk, usable: int) -> "Ints":
             going = ~ended
             at, end, total = at[going], end[going], total[going]
             expected, cells = expected[going], cells[going]
-            if not len(at):
-                break
         step, serial = _serials(flat, at)
         at = at + step
         total += serial
-    if len(at):  # wide tables: the few records left, one at a time
-        raw = flat.tobytes()
-        long = [_disagree(raw, *row) for row in np.stack((at, end, total, expected), axis=1).tolist()]
-        wrong_cells.append(cells[np.array(long, dtype=bool)])
+    if len(at):  # the few widest records are left, one at a time
+        rest = np.stack((at, end, expected - total), axis=1).tolist()
+        wide = [begin > stop or _announced(flat[begin:stop]) != size for begin, stop, size in rest]
+        wrong_cells.append(cells[np.array(wide, dtype=bool)])
     return np.unique(bulk.page[np.concatenate(wrong_cells)])
 
 
-_VECTOR_COLUMNS = 64
+_VECTOR_COLUMNS = 2000
+_VECTOR_RECORDS = 64
 _VECTOR_BLOCKS = 200
 _SMALL = np.array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, _PAYLOAD_MAX, _PAYLOAD_MAX], dtype=np.int64)
 
@@ -134,17 +133,22 @@ def _serials(flat: "Bytes", at: "Ints") -> "tuple[Ints, Ints]":
     return steps, np.where(kinds < 12, _SMALL[np.minimum(kinds, 11)], (kinds - 12) >> 1)
 
 
-def _disagree(raw: bytes, at: int, end: int, total: int, expected: int) -> bool:
-    while at < end:
-        value = 0
-        for length in range(1, 10):
-            byte = raw[at]
-            at += 1
-            value = value << 8 | byte if length == 9 else value << 7 | byte & 0x7F
-            if byte < 0x80:
-                break
-        total += int(_SMALL[value]) if value < 12 else (value - 12) >> 1
-    return at > end or total != expected
+def _announced(types: "Bytes") -> int:
+    """Bytes of values that a run of serial types announces; -1 where the last is cut off, or one is absurd."""
+    ends = np.flatnonzero(types < 0x80)
+    if not len(types):
+        return 0
+    if not len(ends) or ends[-1] != len(types) - 1:
+        return -1
+    lengths = np.diff(ends, prepend=-1)
+    longest = int(lengths.max())
+    if longest > 6:
+        return -1
+    values = np.zeros(len(ends), dtype=np.int64)
+    for place in range(longest):
+        there = lengths > place
+        values[there] |= (types[ends[there] - place] & 0x7F).astype(np.int64) << 7 * place
+    return int(np.where(values < 12, _SMALL[np.minimum(values, 11)], (values - 12) >> 1).sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

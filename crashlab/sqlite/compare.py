@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from crashlab.sqlite.buffers import Buffer
@@ -109,6 +110,7 @@ class Placement:
 
     pages: int
     agree: tuple[tuple[int, int], ...]
+    possible: tuple[tuple[int, int], ...]
     best: int
     best_pages: int
     unknown: int
@@ -118,7 +120,8 @@ def place(file: PageSource, main: Buffer, data: Buffer, wal: Wal) -> Placement:
     """Place a backup, or the main file itself (as ``database(main)``), among the commits of ``main``'s WAL."""
     size, last = wal.page_size, len(wal.commits)
     versions = _versions(wal)
-    steps = [0] * (last + 2)  # how many more pages agree with commit k than with k - 1
+    # how many more pages agree with commit k than with k - 1
+    steps, lenient = [0] * (last + 2), [0] * (last + 2)
     compared = unknown = 0
     for page, written in versions.items():
         found = file.page(page)
@@ -126,24 +129,24 @@ def place(file: PageSource, main: Buffer, data: Buffer, wal: Wal) -> Placement:
             continue
         compared += 1
         ends = [commit - 1 for commit, _ in written[1:]] + [last]
-        spans = [
-            (commit, end)
-            for (commit, frame), end in zip(written, ends, strict=True)
-            if _image(data, wal, frame) == found
-        ]
+        matches = [_image(data, wal, frame) == found for _, frame in written]
+        spans = [(commit, end) for (commit, _), end, same in zip(written, ends, matches, strict=True) if same]
+        before = [(0, written[0][0] - 1)]
         if not spans:
             unknown += found != main.read((page - 1) * size, size)
-            spans = [(0, written[0][0] - 1)]
-        for first, end in spans:
-            steps[first] += 1
-            steps[end + 1] -= 1
-    agreeing, count = [], 0
-    for step in steps[:-1]:
-        count += step
-        agreeing.append(count)
+            spans, before = before, []
+        _count(steps, spans)
+        _count(lenient, spans + before)
+    agreeing, possible = list(accumulate(steps[:-1])), list(accumulate(lenient[:-1]))
     best_pages = max(agreeing)
     best = last - agreeing[::-1].index(best_pages)
-    return Placement(compared, _spans(agreeing, compared), best, best_pages, unknown)
+    return Placement(compared, _spans(agreeing, compared), _spans(possible, compared), best, best_pages, unknown)
+
+
+def _count(steps: list[int], spans: list[tuple[int, int]]) -> None:
+    for first, end in spans:
+        steps[first] += 1
+        steps[end + 1] -= 1
 
 
 def _versions(wal: Wal) -> dict[int, list[tuple[int, int]]]:

@@ -12,11 +12,12 @@ from enum import StrEnum
 from crashlab.sqlite.buffers import Buffer
 from crashlab.sqlite.pages import LOCK_BYTE, PageSource, laid_over
 
-__all__ = ["Journal", "JournalState", "Segment", "parse_journal", "rolled_back"]
+__all__ = ["Journal", "JournalState", "Segment", "parse_journal", "rolled_back", "super_journal_names"]
 
 MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 HEADER_SIZE = 28
 MAX_SEGMENTS = 10_000
+MAX_NAMES = 1_000
 _NO_SYNC = 0xFFFFFFFF
 _SUPER_NAME_MAX = 4096
 
@@ -111,6 +112,13 @@ def parse_journal(data: Buffer, page_size: int = 0) -> Journal:
     if segments and segments[0].counted != 0 and state is JournalState.UNSYNCED:
         state = JournalState.HOT  # the rollback still cuts the database to its original size
     return Journal(data.size, state, problem, size, sector, original, tuple(segments), pages, super_journal)
+
+
+def super_journal_names(data: Buffer) -> tuple[str, ...]:
+    """The journals that a super-journal file lists, each ended by a zero byte; at most MAX_NAMES of them."""
+    raw = data.read(0, MAX_NAMES * _SUPER_NAME_MAX)
+    names = [name for name in raw.split(b"\0", MAX_NAMES)[:MAX_NAMES] if name]
+    return tuple(name.decode("utf-8", "surrogateescape") for name in names)
 
 
 def rolled_back(main: Buffer, data: Buffer, journal: Journal) -> PageSource:

@@ -23,6 +23,10 @@ MAX_PAYLOAD = 1 << 28
 """Bytes of a record that are put together, unless told otherwise."""
 
 
+MAX_BAD_CELLS = 20
+"""Cells of a page that can't be read and are told of one by one."""
+
+
 class Row(NamedTuple):
     """One row, or one piece of damage.
 
@@ -87,11 +91,14 @@ def _steps(source: PageSource, number: int, overflow: set[int], limit: int) -> I
     if page.problem:
         yield Row(None, (), number, page.problem)
         return
+    bad = 0
     left = 2 * usable  # cells of a sound page don't overlap; hostile ones would multiply the work
     for at in page.cells:
         cell = parse_cell(data, page, at, usable)
         if isinstance(cell, str):
-            yield Row(None, (), number, cell)
+            if bad < MAX_BAD_CELLS:
+                yield Row(None, (), number, cell)
+            bad += 1
             continue
         if cell.left:
             yield cell.left

@@ -30,6 +30,7 @@ __all__ = ["walk"]
 
 _BATCH = 2 << 20  # bytes of pages parsed together
 _TAIL_MAX = 1 << 20
+_SPILLED_MAX = 16  # cells with overflow that fit into a page: 12 of 512 bytes, fewer of more
 
 
 def walk(source: PageSource, schema: Schema | None = None) -> Accounting:
@@ -238,6 +239,9 @@ class _Walker:
         """Claim the overflow chains of these cells; cell -> whether the chain was whole."""
         spilled = entries[bulk.local[entries] < bulk.payload[entries]]
         a_page = self.source.usable - 4
+        # Each takes an eighth of its page or so; cells that overlap would multiply the work.
+        rank = np.arange(len(spilled)) - np.searchsorted(bulk.page[spilled], bulk.page[spilled])
+        spilled = spilled[rank < _SPILLED_MAX]
         lengths = -(-(bulk.payload[spilled] - bulk.local[spilled]) // a_page)
         pages = bulk.page[spilled]
         whole: dict[int, bool] = {}
@@ -268,7 +272,7 @@ class _Walker:
         self._sum_rowids(trees[good], rowids[good])
         for cell in long.tolist():
             tree = int(level.trees[bulk.page[cell]])
-            tail = self._tail(flat, level, bulk, cell) if whole[cell] else None
+            tail = self._tail(flat, level, bulk, cell) if whole.get(cell) else None
             if tail is None:
                 self.summed[tree] = False
             else:

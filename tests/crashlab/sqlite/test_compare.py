@@ -91,7 +91,10 @@ def test_a_copy_of_two_moments_agrees_with_no_commit(story):
     late = database(MemoryBuffer(main), MemoryBuffer(wal), frames=parsed.commits[10])
     split = early.pages // 2
     torn = b"".join((early if page <= split else late).page(page) for page in range(1, late.pages + 1))
-    assert placed(torn, main, wal).agree == ()
+    mixed = placed(torn, main, wal)
+    assert mixed.agree == ()
+    assert mixed.possible[0][0] == 0
+    assert 0 < mixed.best_pages < mixed.pages
     whole = b"".join(late.page(page) for page in range(1, late.pages + 1))
     assert placed(whole, main, wal).agree == ((11, 11),)
 
@@ -102,6 +105,20 @@ def test_main_is_placed_before_its_wal_or_after_its_checkpoint(story, tmp_path):
     assert placed(main, main, wal).agree == ((0, 0),)
     checkpointed = (tmp_path / "a.db").read_bytes()
     assert placed(checkpointed, checkpointed, wal).agree == ((last, last),)
+
+
+def test_a_page_written_unchanged_does_not_move_the_main_file(tmp_path):
+    """``update`` of a row to what it is writes its page as it was."""
+    main, _, connection = wal_database(tmp_path, 1024, commits=30)
+    connection.execute("pragma wal_checkpoint(full)")
+    connection.execute("update t set b = b where a = 50")
+    connection.execute("insert into t(b) values('new')")
+    main, wal = (tmp_path / "a.db").read_bytes(), (tmp_path / "a.db-wal").read_bytes()
+    connection.close()
+    found = placed(main, main, wal)
+    assert found.possible[0][0] == 0
+    assert found.agree in ((), ((0, 0),))
+    assert (found.best, found.unknown) == (0, 0)
 
 
 def test_pages_of_something_else_are_unknown(story):

@@ -104,9 +104,9 @@ def mutations(directory, seeds, each):
 
 
 def test_the_walk_misses_no_damage_of_the_classes_it_covers(tmp_path):
-    agreement, missed = mutations(tmp_path, range(25), 24)
+    agreement, missed = mutations(tmp_path, range(12), 20)
     assert not missed
-    assert agreement[True, True] > 250
+    assert agreement[True, True] > 100
     assert agreement[True, False] < 0.05 * agreement[True, True]
     # What only we complain of is true damage, to free pages: SQLite's check looks at neither the freelist nor the
     # pointer map where the first object that it finds in the schema is a view or a virtual table.

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crashlab.sqlite.buffers import MemoryBuffer
-from crashlab.sqlite.journal import MAGIC, JournalState, parse_journal, rolled_back
+from crashlab.sqlite.journal import MAGIC, JournalState, parse_journal, rolled_back, super_journal_names
 from crashlab.sqlite.walk import walk
 
 
@@ -142,7 +142,10 @@ def test_a_super_journal_is_named_and_sqlite_understands_the_name_too(tmp_path, 
     named = journal + record
     if there:
         # a journal with a super-journal is rolled back while that is there and names it
-        Path(name.decode()).write_bytes(str(tmp_path / "sqlite" / "x.db-journal").encode() + b"\0")
+        journals = str(tmp_path / "sqlite" / "x.db-journal").encode() + b"\0other.db-journal\0"
+        Path(name.decode()).write_bytes(journals)
+        names = super_journal_names(MemoryBuffer(journals))
+        assert names == (str(tmp_path / "sqlite" / "x.db-journal"), "other.db-journal")
     parsed = parse_journal(MemoryBuffer(named))
     assert parsed.super_journal == name.decode()
     assert parse_journal(MemoryBuffer(journal)).super_journal == ""

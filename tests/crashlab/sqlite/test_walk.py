@@ -126,7 +126,9 @@ def test_reserved_bytes_are_left_alone(tmp_path, page_size):
     path.write_bytes(raw)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("create table t(a integer primary key, b text)")
+        connection.execute("begin")
         connection.executemany("insert into t(b) values(?)", [("x" * size,) for size in range(0, 1500, 3)])
+        connection.execute("commit")
         source = database(MemoryBuffer(path.read_bytes()))
         assert source.usable == page_size - 32
         assert rows_agree(source, connection) == 500
@@ -144,6 +146,43 @@ def test_many_small_trees_are_one_walk(tmp_path):
     found = walk(database(MemoryBuffer(path.read_bytes())))
     assert not found.problems
     assert [use.entries for use in found.trees[1:]] == [1] * 1400
+
+
+@pytest.mark.parametrize("page_size", PAGE_SIZES)
+def test_pages_full_of_records_that_overflow_at_the_least(tmp_path, page_size):
+    """As many chains from one page as there can be: every one is followed."""
+    path = tmp_path / "a.db"
+    least = (page_size - 12) * 32 // 255 - 23
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"pragma page_size={page_size}")
+        connection.execute("create table t(a)")
+        connection.execute("create table w(a primary key) without rowid")
+        blob = bytes(least + page_size - 4 - (3 if page_size < 8192 else 4))
+        connection.execute("begin")
+        for number in range(40):
+            connection.execute("insert into t values(?)", (blob,))
+            connection.execute("insert into w values(?)", (bytes([number]) + blob[1:],))
+        connection.execute("commit")
+        accounts_agree(walk(database(MemoryBuffer(path.read_bytes()))), connection)
+
+
+def test_wide_records_are_checked_to_their_last_column(tmp_path):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"create table t({','.join(f'c{number}' for number in range(900))})")
+        connection.execute("begin")
+        marks = ",".join("?" * 900)
+        connection.executemany(f"insert into t values({marks})", [tuple("v" * (n % 3) for n in range(900))] * 150)
+        connection.execute("commit")
+    data = bytearray(path.read_bytes())
+    twin = walk(database(MemoryBuffer(bytes(data))))
+    assert not twin.problems
+    page = int(twin.of(Role.LEAF)[-1])
+    at = (page - 1) * 4096 + int.from_bytes(data[(page - 1) * 4096 + 8 : (page - 1) * 4096 + 10])
+    data[at + 4 + 899] ^= 2  # the last serial type
+    found = walk(database(MemoryBuffer(bytes(data))))
+    assert found.problems.kinds == {Kind.RECORD: 1}
+    assert found.problems.listed[0].page == page
 
 
 class Counting:
