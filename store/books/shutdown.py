@@ -95,7 +95,7 @@ class Shutdowns(Starts, Summaries, Valuations):
             ("the valuation snapshot", self._final_valuation),
             ("the drift check", lambda halt: self.check_inventory_drift(halt.session_id, halt.engine_total)),
             ("the summary", lambda halt: _log.info("%s", self.session_summary(halt.session_id))),
-            ("closing the session", lambda halt: self.close_session(halt.session_id)),
+            ("closing the session", lambda halt: self.close_session(halt.session_id, halt.reason, halt.detail)),
             ("engine_status", lambda _halt: self.set_engine_state(ENGINE_STATUS, HALTED)),
             ("closing the store", lambda _halt: self.close()),
         )

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sqlite3
 
 import pytest
 
@@ -97,7 +98,7 @@ class Killed(BaseException):
     """Nothing in the store may catch this: it stands for a kill."""
 
 
-@pytest.mark.parametrize("last", range(11))
+@pytest.mark.parametrize("last", range(14))
 def test_cut_short_at_any_write_it_can_be_run_again(make, clock, last):
     class Mortal(StateManager):
         left = -1
@@ -120,7 +121,7 @@ def test_cut_short_at_any_write_it_can_be_run_again(make, clock, last):
         assert made.ended_at is None or made.halt_reason == "duration_elapsed"
         end(again, session, mid="0.50")
     else:
-        assert last == 10, "fewer writes than this test believes"
+        assert last == 13, "fewer writes than this test believes"
     assert outcome(make, clock, session) == WELL
 
 
@@ -143,6 +144,18 @@ def test_a_step_that_fails_is_told_and_stops_none_of_the_others(make, clock, log
         "order o1 cannot be cancelled and stays live",
         f"shutdown of session {session}: cancelling live orders failed; going on",
     ]
+
+
+def test_a_halt_that_could_not_be_recorded_at_first_is_recorded_with_the_close(make, clock):
+    class FullForAMoment(StateManager):
+        def record_halt(self, session_id, reason, detail=""):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    store = make(cls=FullForAMoment, clock=clock)
+    session = prepare(store)
+    with pytest.raises(sqlite3.OperationalError):
+        end(store, session)
+    assert outcome(make, clock, session) == WELL
 
 
 @pytest.mark.parametrize(
