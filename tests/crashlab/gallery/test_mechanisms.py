@@ -1,6 +1,7 @@
 """Every exhibit and its control, on real files: each shows what it says, and nothing is left behind."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from crashlab.gallery.exhibit import CLEAN, Kind
 from crashlab.gallery.host import Host
 from crashlab.gallery.mechanisms import load_exhibits
 from crashlab.gallery.repeat import play_all
+from crashlab.gallery.s38.tour import CANDIDATES, tour
 from crashlab.gallery.telling import Result
 
 EXHIBITS = load_exhibits()
@@ -164,3 +166,49 @@ def test_an_exhibit_that_hangs_dies_or_breaks_is_an_error_and_never_a_pass(tmp_p
         )
         assert '"result":"error"' in result.stdout, result.stderr
         assert says in result.stdout
+
+
+@pytest.fixture(scope="session")
+def apsw(tmp_path_factory):
+    """Return a function that puts an apsw somewhere; skips, with pip's last word, where it can't be had."""
+
+    def install(version):
+        target = tmp_path_factory.mktemp("apsw")
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-deps",
+            "--target",
+            str(target),
+            f"apsw=={version}",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            pytest.skip(f"apsw {version} is not to be had: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+        return target
+
+    return install
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "damaged"), [("3.51.2.0", True), ("3.51.3.0", False)])
+def test_the_wal_reset_bug_is_there_in_affected_versions_and_in_no_other(apsw, version, damaged):
+    gallery = play_all(find_exhibits("b1"), runs=3, sqlite=f"apsw={apsw(version)}", deadline_s=120.0)
+    assert not gallery.stopped
+    for tally in gallery.tallies:
+        assert tally.result is Result.AS_EXPECTED, (tally.exhibit, tally.first(tally.result))
+        assert tally.runs[0].sqlite == version.removesuffix(".0")
+        assert (tally.shown, tally.control_shown) == ((3, 0) if damaged else (0, 0))
+
+
+def test_the_tour_tells_apart_what_leaves_a_malformed_file_and_what_cannot():
+    rows = {row.exhibit: row for row in tour(3, 1, deadline_s=120.0)}
+    assert list(rows) == [candidate.exhibit for candidate in CANDIDATES]
+    assert not [row for row in rows.values() if row.not_run]
+    can = ("c1-s38", "a1-corrupt", "a3-malformed", "b1-torn", "d2", "c2-malformed")
+    here = {name for name in can if EXHIBITS[name].affected.covers(sqlite3.sqlite_version_info)}
+    assert {name for name, row in rows.items() if row.malformed} == here
+    assert {name for name, row in rows.items() if not row.lost} >= {"i-close", "i-kill", "i-kill-inside", "i-normal"}
