@@ -6,7 +6,7 @@ import pytest
 from crashlab.sqlite.buffers import MemoryBuffer
 from crashlab.sqlite.pages import database
 from crashlab.sqlite.problems import Kind, Scope
-from crashlab.sqlite.schema import Purpose, read_schema
+from crashlab.sqlite.schema import Purpose, SchemaEntry, read_schema
 from crashlab.sqlite.statements import statement_problems
 from crashlab.sqlite.walk import walk
 
@@ -85,6 +85,17 @@ def test_a_statement_that_sqlite_would_call_malformed(tmp_path, before, after, s
         connection.deserialize(damaged)
         with pytest.raises(sqlite3.DatabaseError, match="malformed"):
             connection.execute("select * from t")
+
+
+def test_of_a_schema_without_end_the_first_statements_are_tried():
+    entries = [SchemaEntry("table", f"t{n}", f"t{n}", 2, f"CREATE TABLE t{n}(a)") for n in range(4300)]
+    early = SchemaEntry("index", "i", "t4200", 3, "CREATE INDEX i on t4200(a)")
+    assert statement_problems([early, *entries]) == []
+    wrong = SchemaEntry("index", "i", "t7", 3, "CREATE INDEX i on t7(b)")
+    assert [name for name, _ in statement_problems([wrong, *entries])] == ["i"]
+    many = SchemaEntry("table", "m", "m", 2, f"CREATE TABLE m(a CHECK ({'+'.join(f'f{n}(a)' for n in range(60))}))")
+    ((name, text),) = statement_problems([many])
+    assert (name, text[:22]) == ("m", "it names more than 50 ")
 
 
 def test_a_root_page_beyond_the_file_and_a_root_of_the_wrong_kind(tmp_path):
