@@ -6,7 +6,8 @@ correct twin, the good store under the same parameters and fault, breaks as well
 
 from crashlab.decide.planted import Planted
 from harness.planted.manager import PLANTED as MANAGER
+from harness.planted.memory import PLANTED as MEMORY
 
-PLANTED: tuple[Planted, ...] = MANAGER
+PLANTED: tuple[Planted, ...] = MANAGER + MEMORY
 
 __all__ = ["PLANTED"]
