@@ -57,6 +57,9 @@ def create(connection: sqlite3.Connection, sql: str) -> None:
     """Run a CREATE statement; raises sqlite3.Error (or UnicodeError, ValueError) where it can't be."""
     if len(sql) > MAX_SQL:
         raise ValueError(f"a statement of {len(sql)} characters, the limit is {MAX_SQL}")
+    sql = sql.encode(
+        "utf-8", "replace"
+    ).decode()  # SQLite takes text that is no valid UTF-8, its Python module does not
     for _ in range(_SUPPLIED_MAX):
         try:
             connection.execute(sql)

@@ -93,6 +93,8 @@ def test_of_a_schema_without_end_the_first_statements_are_tried():
     assert statement_problems([early, *entries]) == []
     wrong = SchemaEntry("index", "i", "t7", 3, "CREATE INDEX i on t7(b)")
     assert [name for name, _ in statement_problems([wrong, *entries])] == ["i"]
+    odd = SchemaEntry("table", "o", "o", 2, "CREATE TABLE o(a DEFAULT '\udcd9')")  # a byte that is no UTF-8
+    assert statement_problems([odd]) == []
     many = SchemaEntry("table", "m", "m", 2, f"CREATE TABLE m(a CHECK ({'+'.join(f'f{n}(a)' for n in range(60))}))")
     ((name, text),) = statement_problems([many])
     assert (name, text[:22]) == ("m", "it names more than 50 ")
