@@ -26,7 +26,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
 OWN = ("kills", "states", "hazards")
-Bench: TypeAlias = Callable[..., Iterator[Figure]]
+Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
 @click.command(epilog="Example: crashlab bench kills --rounds 5")
@@ -58,7 +58,7 @@ def bench(
             raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
     extend_path(config.import_path)
     benches = {name: named_bench(target, name) for name, target in config.bench.items() if name in (names or known)}
-    figures: list[Figure] = []
+    figures: list[msgspec.Struct] = []
     if output.for_people:
         stamp = environment_stamp(workspace or ".")
         click.echo(f"{stamp['os']} · {stamp['cores']} cores · Python {stamp['python']} · SQLite {stamp['sqlite']}")
@@ -73,7 +73,7 @@ def bench(
     return 0
 
 
-def _encode(form: str, figures: list[Figure]) -> bytes:
+def _encode(form: str, figures: list[msgspec.Struct]) -> bytes:
     if form == "json":
         return msgspec.json.encode(figures) + b"\n"
     if form == "ndjson":
@@ -89,7 +89,7 @@ def _figures(
     seed: int,
     rounds: int,
     workspace: str | None,
-) -> Iterator[Figure]:
+) -> Iterator[msgspec.Struct]:
     if name in benches:
         yield from benches[name](rounds=rounds)
     elif name == "states":
@@ -101,7 +101,9 @@ def _figures(
         yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)
 
 
-def _line(figure: Figure) -> str:
+def _line(figure: msgspec.Struct) -> str:
+    if not isinstance(figure, Figure):  # a bench of the user's own may tell more than a ratio
+        return str(figure)
     return (
         f"{figure.name}: {figure.rate:.1f} {figure.unit} beside {figure.baseline:.1f} = "
         f"{figure.ratio:.2f}x (median of {figure.rounds} rounds, {figure.ratio_min:.2f} to {figure.ratio_max:.2f})"
