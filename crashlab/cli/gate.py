@@ -26,6 +26,7 @@ from crashlab.decide.config import GateConfig
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.evidence import GateReport
 from crashlab.decide.gate import Gate, GateOptions
+from crashlab.decide.planted import controls_of
 from crashlab.decide.policy import Decision
 from crashlab.engine.casedir import write_atomically
 from crashlab.engine.events import Emitter
@@ -85,9 +86,9 @@ def gate(
             workspace=workspace or "",
             config="" if config_path is None else str(config_path),
         )
-        report, interrupted = _judge(
-            Gate(subject, settings, options, emitter := Emitter()), emitter, records, settings, output
-        )
+        emitter = Emitter()
+        judged = Gate(subject, settings, options, emitter, planted=controls_of(config, subject.name))
+        report, interrupted = _judge(judged, emitter, records, settings, output)
         reports.append(report)
         kept.append(records)
         _tell(report, output, records)

@@ -18,11 +18,9 @@ from crashlab.cli.options import (
     slots_option,
     workspace_option,
 )
-from crashlab.decide.bench import import_named
-from crashlab.decide.planted import Planted, PlantedResult, Told, check_planted, run_planted
+from crashlab.decide.planted import Planted, PlantedResult, Told, registered, run_planted
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import UsageError, did_you_mean
-from crashlab.writers.load import extend_path
 
 
 @click.command(
@@ -81,20 +79,16 @@ def _chosen(config_path: Path | None, names: tuple[str, ...]) -> list[Planted]:
     config = open_config(config_path)
     if not config.planted:
         raise UsageError("crashlab.toml registers no planted bugs; expected [planted] with NAME = 'module:attr'")
-    extend_path(config.import_path)
-    registered = {
-        name: check_planted(import_named(target, f"planted.{name}"), f"planted.{name}")
-        for name, target in config.planted.items()
-    }
-    by_id = {each.id: each for group in registered.values() for each in group}
+    groups = registered(config)
+    by_id = {each.id: each for group in groups.values() for each in group}
     chosen: dict[str, Planted] = {}
-    for name in names or tuple(registered):
-        if name in registered:
-            chosen |= {each.id: each for each in registered[name]}
+    for name in names or tuple(groups):
+        if name in groups:
+            chosen |= {each.id: each for each in groups[name]}
         elif name in by_id:
             chosen[name] = by_id[name]
         else:
-            known = (*registered, *by_id)
+            known = (*groups, *by_id)
             raise UsageError(f"unknown planted bug {name!r}; there are {len(by_id)}{did_you_mean(name, known)}")
     return list(chosen.values())
 

@@ -22,10 +22,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")  # what a case file tak
 
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[subjects.NAME]`. `gate`: settings of `[gate]` that are different for this subject."""
+    """`[subjects.NAME]`. `controls`: planted bugs, by id, that its gate must catch; `gate`: settings of `[gate]` that
+    are different for this subject.
+    """
 
     workload: str
     params: dict[str, Param] = {}
+    controls: list[str] = []
     gate: dict[str, Any] = {}
 
 

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from crashlab.decide.planted import PlantedResult, Told
 from crashlab.engine.campaign import Tally
 from crashlab.gallery.controls.run import ControlResult, ControlVerdict
 from crashlab.model.finding import Verdict
@@ -138,6 +139,25 @@ def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome
         summarise_exposure(outcomes),
         invariants,
     )
+
+
+def planted_row(result: PlantedResult) -> Row:
+    """Make the row of one planted bug that is a control of this subject."""
+    caught = result.told is Told.CAUGHT
+    return Row(
+        CONTROLS,
+        planted_name(result.title),
+        RowResult.OK if caught else RowResult.MISSED,
+        judged=result.trials + result.twin_trials,
+        detail=f"caught: {result.check} in trial {result.trials}; twin 0/{result.twin_trials}"
+        if caught
+        else f"{result.told}: {result.detail or result.check}",
+    )
+
+
+def planted_name(title: str) -> str:
+    """What the row of a planted bug is called."""
+    return f"planted: {title}"
 
 
 def control_row(result: ControlResult) -> Row:

@@ -11,11 +11,12 @@ from pathlib import Path
 import msgspec
 
 from crashlab.decide.config import GateConfig
-from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row, last_words
+from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row, last_words, planted_row
 from crashlab.decide.interference import GROUP as INTERFERENCE
 from crashlab.decide.interference import ROW, damage_cases, promises_to_notice
 from crashlab.decide.params import check_params
 from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
+from crashlab.decide.planted import Planted, run_planted
 from crashlab.decide.policy import decide
 from crashlab.decide.requirements import requirement_rows
 from crashlab.decide.surroundings import environment_rows, preflight_row
@@ -48,6 +49,9 @@ PHASE_TRIES = 400
 MARGIN_S = 10.0
 """What a short row may still take when the campaign has used up the budget."""
 
+PLANTED_S = 60.0
+"""What one planted bug may take to be caught, and its twin again."""
+
 PARTIAL = (StopReason.INTERRUPTED, StopReason.DISK_FULL, StopReason.ERRORS)
 """Ends that nobody planned: what was found so far is kept and labelled, and is never a GO."""
 
@@ -68,9 +72,21 @@ class GateOptions(msgspec.Struct, frozen=True):
 
 
 class Gate:
-    """One run of the gate over one subject. `rows()` yields each row as it is known; `report()` decides."""
+    """One run of the gate over one subject. `rows()` yields each row as it is known; `report()` decides.
 
-    def __init__(self, subject: Subject, config: GateConfig, options: GateOptions, emitter: Emitter) -> None:
+    `planted`: bugs of the subject's own kind, which the gate must catch like the lab's own controls.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        config: GateConfig,
+        options: GateOptions,
+        emitter: Emitter,
+        *,
+        planted: tuple[Planted, ...] = (),
+    ) -> None:
+        self._planted = planted
         self._subject = subject
         self._config = config
         self._options = options
@@ -185,6 +201,10 @@ class Gate:
             workspace.check_room()  # a full disk is no blindness of the lab
         for result in results:
             yield self._done(control_row(result))
+        for found in run_planted(
+            self._planted, workspace, path=self._subject.path, seed=seed, slots=slots, seconds=PLANTED_S
+        ):
+            yield self._done(planted_row(found))
 
     def _probe(self, workspace: Workspace) -> Iterator[Row]:
         """One run without a fault, to see that the subject runs and which settings are in force."""

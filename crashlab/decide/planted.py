@@ -9,16 +9,19 @@ from enum import StrEnum
 
 import msgspec
 
+from crashlab.decide.bench import import_named
+from crashlab.decide.config import Config
 from crashlab.engine.road import RealRoad
 from crashlab.engine.subject import Subject
 from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
-from crashlab.errors import CrashlabError, UsageError
+from crashlab.errors import ConfigError, CrashlabError, UsageError, did_you_mean
 from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Case
 from crashlab.model.finding import Verdict
 from crashlab.model.seed import subseed
 from crashlab.states.models import Model, Policy
+from crashlab.writers.load import extend_path
 
 __all__ = ["Planted", "PlantedResult", "Road", "Told", "run_planted", "seek"]
 
@@ -198,6 +201,42 @@ def _computed(planted: Planted, subject: Subject, workspace: Workspace, seeds: I
             yield {identity.partition(" · ")[0] for identity in explored.identities}, ""
     finally:
         road.close()
+
+
+def registered(config: Config) -> dict[str, tuple[Planted, ...]]:
+    """Return the planted bugs that a configuration registers, by its names for them.
+
+    Raises:
+        ConfigError: one does not import.
+        UsageError: one is no tuple of `Planted`, or an id is there twice.
+    """
+    if not config.planted:
+        return {}
+    extend_path(config.import_path)
+    groups = {
+        name: check_planted(import_named(target, f"planted.{name}"), f"planted.{name}")
+        for name, target in config.planted.items()
+    }
+    check_planted(tuple(each for group in groups.values() for each in group), "[planted]")
+    return groups
+
+
+def controls_of(config: Config, subject: str) -> tuple[Planted, ...]:
+    """Return the planted bugs that a subject's gate must catch.
+
+    Raises:
+        ConfigError: it names one that nothing registers, or one does not import.
+    """
+    wanted = config.subjects[subject].controls if subject in config.subjects else []
+    if not wanted:
+        return ()
+    known = {each.id: each for group in registered(config).values() for each in group}
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(
+                f"subjects.{subject}.controls names {name!r}, which nothing in [planted] has{did_you_mean(name, known)}"
+            )
+    return tuple(known[name] for name in wanted)
 
 
 def check_planted(found: object, where: str) -> tuple[Planted, ...]:

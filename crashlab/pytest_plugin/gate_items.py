@@ -18,10 +18,11 @@ import pytest
 
 from crashlab.decide.config import Config, load_config
 from crashlab.decide.evidence import CONTROLS as CONTROLS_GROUP
-from crashlab.decide.evidence import GateReport, RowResult
+from crashlab.decide.evidence import GateReport, RowResult, planted_name
 from crashlab.decide.evidence import Row as GateRow
 from crashlab.decide.gate import planned_rows
 from crashlab.decide.interference import GROUP as INTERFERENCE_GROUP
+from crashlab.decide.planted import controls_of
 from crashlab.decide.policy import Decision
 from crashlab.decide.requirements import GROUP as REQUIREMENTS_GROUP
 from crashlab.decide.surroundings import GROUP as ENVIRONMENT_GROUP
@@ -62,6 +63,8 @@ class GateCollector(pytest.Collector):
         yield self._item("environment", GroupItem, group=ENVIRONMENT_GROUP)
         for control in CONTROLS:
             yield self._item(f"control[{control.id}]", RowItem, group=CONTROLS_GROUP, row=control.title)
+        for planted in controls_of(self.config_file, self.subject):
+            yield self._item(f"planted[{planted.id}]", RowItem, group=CONTROLS_GROUP, row=planted_name(planted.title))
         yield self._item("interference", GroupItem, group=INTERFERENCE_GROUP)
         gate = self.config_file.gate_for(self.subject)
         if gate.trace.enabled:

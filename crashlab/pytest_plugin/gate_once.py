@@ -19,6 +19,7 @@ from crashlab.decide.config import Config
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.evidence import GateReport
 from crashlab.decide.gate import Gate, GateOptions
+from crashlab.decide.planted import controls_of
 from crashlab.engine.casedir import write_atomically
 from crashlab.engine.events import Emitter
 from crashlab.engine.rundir import make_run_directory
@@ -108,7 +109,8 @@ def _run(settings: Settings, config: Config, subject: str, results: Path) -> Gat
             database=settings.database,
         )
         emitter = Emitter()
-        gate = Gate(config.subject(subject), config.gate_for(subject), options, emitter)
+        planted = controls_of(config, subject)
+        gate = Gate(config.subject(subject), config.gate_for(subject), options, emitter, planted=planted)
         with open_records(records) as stream:
             emitter.add(NdjsonWriter(stream))
             try:
