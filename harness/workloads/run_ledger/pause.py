@@ -1,0 +1,75 @@
+"""Stopping another process of the trial where it stands, and letting it go on: SIGSTOP and SIGCONT."""
+
+import os
+import signal
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from crashlab.model.workload import Context
+
+_TRIES: Final = 400
+_STOPPED_S_MAX: Final = 1.0
+_POLL_S: Final = 0.0002
+
+
+def tell_pid(ctx: Context) -> None:
+    """Let the others know which process this is."""
+    _pid_file(ctx, ctx.process).write_text(str(os.getpid()), encoding="ascii")
+
+
+class Pause:
+    """Stops one process outside its transactions: with the write lock in its hand nobody else could write."""
+
+    def __init__(self, ctx: Context, process: int) -> None:
+        self._ctx = ctx
+        self._pid = int(_pid_file(ctx, process).read_text(encoding="ascii"))
+
+    def begin(self, after_s: float) -> None:
+        """Stop the process `after_s` from now, in real time.
+
+        Raises:
+            TimeoutError: it was never met without the write lock.
+        """
+        time.sleep(after_s)
+        for _ in range(_TRIES):
+            os.kill(self._pid, signal.SIGSTOP)
+            self._wait_until_stopped()
+            if self._lock_is_free():
+                return
+            self.end()
+            time.sleep(_POLL_S)
+        raise TimeoutError(f"process {self._pid} was stopped {_TRIES} times and held the write lock each time")
+
+    def end(self) -> None:
+        """Let it go on."""
+        os.kill(self._pid, signal.SIGCONT)
+
+    def _wait_until_stopped(self) -> None:
+        stat = Path(f"/proc/{self._pid}/stat")
+        until = time.monotonic() + _STOPPED_S_MAX
+        while time.monotonic() < until:
+            try:
+                state = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+            except FileNotFoundError:  # no /proc here, or the process is gone
+                time.sleep(_POLL_S)
+                return
+            if state in "TtZX":
+                return
+            time.sleep(_POLL_S)
+
+    def _lock_is_free(self) -> bool:
+        # Not the lab's connect: this is no work of the program's.
+        with closing(sqlite3.connect(self._ctx.database, isolation_level=None, timeout=0)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                return False
+            return True
+
+
+def _pid_file(ctx: Context, process: int) -> Path:
+    return ctx.directory / f"pid.{process}"
