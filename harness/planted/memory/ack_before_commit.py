@@ -59,6 +59,6 @@ PLANTED = Planted(
     oracle="durability",
     invariant="acked-row-lost",
     fault="kill@ack#30",
-    trials=8,
+    trials=30,
     module=__name__,
 )

@@ -36,6 +36,6 @@ PLANTED = Planted(
     oracle="books",
     invariant="io-error-surfaces",
     fault="io-error@wal.write#150 error=ENOSPC",
-    trials=10,
+    trials=30,
     module=__name__,
 )
