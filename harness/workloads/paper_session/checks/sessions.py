@@ -84,10 +84,10 @@ def shutdown_sequence(engine: Restarted, _connection: sqlite3.Connection, histor
         ending = notes.endings.get(session.session_id)
         here, value = f"session {session.session_id}", values.get(f"shutdown-{session.session_id}")
         live = [o.order_id for o in books.orders if o.session_id == session.session_id and o.status in _LIVE]
+        if ending is None or ending.raised:  # an order that could not be cancelled stays live, and that was told
+            continue
         if value is not None and live:
             yield f"{here} was valued while {', '.join(live[:3])} were live"
-        if ending is None or ending.raised:
-            continue
         if session.ended_at is not None and session.halt_reason == ending.reason:
             if value is None:
                 yield f"{here} was closed before it was valued"
@@ -115,8 +115,8 @@ def _status(books: Books, notes: Told) -> Iterator[str]:
     newest = books.sessions[-1]
     if status not in (RUNNING, HALTED):
         yield f"engine_status is {status}, expected {RUNNING} or {HALTED}"
-    if status == HALTED and newest.ended_at is None:
-        yield f"engine_status is {HALTED} while session {newest.session_id} is open"
     ending = notes.endings.get(newest.session_id)
+    if status == HALTED and newest.ended_at is None and not (ending and ending.raised):
+        yield f"engine_status is {HALTED} while session {newest.session_id} is open"
     if ending is not None and ending.done and status != HALTED and newest.ended_at is not None:
         yield f"shutdown of session {newest.session_id} returned, and engine_status is {status}"
