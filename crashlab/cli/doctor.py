@@ -15,6 +15,7 @@ from crashlab.sqlite.filesystem import filesystem_of
 from crashlab.sqlite.library import find_library
 from crashlab.writers.killtimer import AVAILABLE as KILL_TIMER
 from crashlab.writers.launcher import can_hang_up
+from crashlab.writers.record.seccomp import seccomp_problem
 
 
 @click.command(epilog="Example: crashlab doctor")
@@ -42,5 +43,7 @@ def doctor(workspace: str | None) -> int:
         f"kills inside a phase: {'to the microsecond, by the kernel timer' if KILL_TIMER else 'from outside, coarse'}"
     )
     click.echo(f"terminal hang-up: {'yes' if can_hang_up() else 'no pseudo-terminal writers on this system'}")
+    unseen = seccomp_problem()
+    click.echo(f"any program recorded at its system calls (seccomp): {'yes' if unseen is None else f'no, {unseen}'}")
     click.echo(f"temporary files: {tempfile.gettempdir()}")
     return 0

@@ -10,6 +10,7 @@ a file's descriptor goes into the process's log with its bytes, between the tap'
 - `stack`: `open()` and `FileIO`.
 - `patch`: putting all that in place, in every module that holds one of the functions, and taking it away.
 - `bypass`: an audit hook that notices what went past the replacements.
+- `seccomp`: another way, for programs of any kind: at their system calls, on Linux.
 
 What no replacement sees (memory maps, C extensions, other programs) must be found by the comparison with the
 disk that ends every recording; see `crashlab.states.replay`.
