@@ -5,10 +5,11 @@ correct twin, the good store under the same parameters and fault, breaks as well
 """
 
 from crashlab.decide.planted import Planted
+from harness.planted.books import PLANTED as BOOKS
 from harness.planted.ledger import PLANTED as LEDGER
 from harness.planted.manager import PLANTED as MANAGER
 from harness.planted.memory import PLANTED as MEMORY
 
-PLANTED: tuple[Planted, ...] = MANAGER + MEMORY + LEDGER
+PLANTED: tuple[Planted, ...] = MANAGER + MEMORY + LEDGER + BOOKS
 
 __all__ = ["PLANTED"]

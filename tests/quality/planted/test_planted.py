@@ -13,9 +13,15 @@ from crashlab.engine.workspace import Workspace
 from harness.planted import PLANTED
 from harness.workloads import invariants as manager_invariants
 from harness.workloads.agent_memory import invariants as memory_invariants
+from harness.workloads.paper_session.checks import BOOKS
 from harness.workloads.run_ledger import invariants as ledger_invariants
 
-CHECKS = {"manager": manager_invariants.CHECKS, "memory": memory_invariants.CHECKS, "ledger": ledger_invariants.CHECKS}
+CHECKS = {
+    "manager": manager_invariants.CHECKS,
+    "memory": memory_invariants.CHECKS,
+    "ledger": ledger_invariants.CHECKS,
+    "books": BOOKS,
+}
 """Every check of a workload has a planted bug that it catches."""
 
 SECONDS = 60.0
