@@ -7,6 +7,7 @@ import msgspec
 
 from crashlab.decide.statistics import format_rate, percentile
 from harness.memory_policies.children import Samples
+from harness.memory_policies.computed import Computed
 from harness.memory_policies.kills import Kills
 
 PASSIVE: Final = "PASSIVE"
@@ -99,7 +100,7 @@ def side(mode: str, runs: Sequence[Samples], kills: Kills | None) -> Side:
     )
 
 
-def conclude(comparisons: Sequence[Comparison]) -> Conclusion:
+def conclude(comparisons: Sequence[Comparison], computed: Sequence[Computed] = ()) -> Conclusion:
     """Say in plain words what was seen, and no more than that."""
     totals = {mode: _total([getattr(each, mode.lower()).kills for each in comparisons]) for mode in (PASSIVE, TRUNCATE)}
     said = []
@@ -124,10 +125,19 @@ def conclude(comparisons: Sequence[Comparison]) -> Conclusion:
         f"The longest stall of a writer was {worst.truncate.append_ms[-1]:.0f} ms under TRUNCATE ({worst.condition}), "
         f"{max(each.passive.append_ms[-1] for each in comparisons):.0f} ms under PASSIVE."
     )
-    if not any(kills.lost or kills.malformed for kills in totals.values()):
+    for mode in (PASSIVE, TRUNCATE):
+        sides = [getattr(each, mode.lower()) for each in comparisons]
         said.append(
-            "So the evidence supports no claim that TRUNCATE damages what PASSIVE would not: the choice is one of "
-            "waiting and of the WAL's size, for process death on one sound SQLite; power loss is the gate's to judge."
+            f"Under {mode} {sum(each.incomplete + each.blocked for each in sides)} of "
+            f"{sum(each.checkpoints for each in sides)} checkpoints were not finished, and the WAL grew to "
+            f"{max(each.wal_mib_max for each in sides):.1f} MiB."
+        )
+    clean = not any(kills.lost or kills.malformed or kills.other for kills in totals.values())
+    if clean and not any(each.failed for each in computed):
+        classes = "process death and power loss at FULL" if computed else "process death"
+        said.append(
+            "So the evidence supports no claim that TRUNCATE loses or damages what PASSIVE would not: the choice is "
+            f"between waiting for readers and a WAL that grows. This holds for {classes}, on one sound SQLite."
         )
     return Conclusion(" ".join(said))
 

@@ -13,6 +13,7 @@ from crashlab.decide.statistics import percentile
 from crashlab.errors import LabError
 from crashlab.model.seed import subseed
 from harness.memory_policies.children import Samples, measure
+from harness.memory_policies.computed import Computed, compute
 from harness.memory_policies.kills import Kills, kill_memory, kill_on
 from harness.memory_policies.report import PASSIVE, TRUNCATE, Comparison, Conclusion, conclude, side
 from harness.memory_policies.stage import build, clean_context, company
@@ -28,6 +29,7 @@ class Conditions(msgspec.Struct, frozen=True):
 
     `autocheckpoint`: SQLite's own, in frames, while times are taken; 0 for off.
     `kills` and `kills_large`: of each policy, with and without readers, on the workload and on the large database.
+    `states`: computed crash states of each policy and model, 0 for none.
     `directory`: on the disk to be judged; the system's temporary directory if empty.
     """
 
@@ -36,17 +38,18 @@ class Conditions(msgspec.Struct, frozen=True):
     writes: int = 250
     kills: int = 200
     kills_large: int = 12
+    states: int = 20_000
     autocheckpoint: int = 1000
     seed: int = 1
     directory: str = ""
 
 
-def bench(*, rounds: int) -> Iterator[Comparison | Conclusion]:
+def bench(*, rounds: int) -> Iterator[Comparison | Computed | Conclusion]:
     """The comparison in the time of a bench: a database of 8000 pages, kills in proportion to `rounds`."""
     yield from compare_policies(Conditions(rounds=rounds, kills=40 * rounds, kills_large=3 * rounds))
 
 
-def compare_policies(conditions: Conditions) -> Iterator[Comparison | Conclusion]:
+def compare_policies(conditions: Conditions) -> Iterator[Comparison | Computed | Conclusion]:
     """Yield the comparison for each condition, then what they support together.
 
     Raises:
@@ -77,7 +80,9 @@ def compare_policies(conditions: Conditions) -> Iterator[Comparison | Conclusion
                 done.append(Comparison(size, pages, readers, disk_busy, rounds, passive, truncate, ratios))
                 yield done[-1]
             original.unlink()
-    yield conclude(done)
+    computed = [compute(mode, conditions.states, seed) for mode in MODES] if conditions.states else []
+    yield from computed
+    yield conclude(done, computed)
 
 
 def _measure_all(

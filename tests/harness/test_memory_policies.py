@@ -13,6 +13,7 @@ from crashlab.errors import LimitError
 from harness.memory_policies import Conditions, compare_policies
 from harness.memory_policies import kills as kills_module
 from harness.memory_policies.children import Samples
+from harness.memory_policies.computed import Computed
 from harness.memory_policies.kills import Kills, kill_memory, kill_on
 from harness.memory_policies.report import PASSIVE, TRUNCATE, Comparison, conclude, side
 from harness.memory_policies.stage import PAGE, build, clean_context
@@ -30,8 +31,14 @@ def database(tmp_path: Path) -> Path:
 @POSIX
 @pytest.mark.slow
 def test_a_whole_comparison_in_small(tmp_path: Path) -> None:
-    conditions = Conditions(rounds=1, pages=150, writes=60, kills=4, kills_large=1, directory=str(tmp_path))
-    *comparisons, conclusion = compare_policies(conditions)
+    conditions = Conditions(
+        rounds=1, pages=150, writes=60, kills=4, kills_large=1, states=2000, directory=str(tmp_path)
+    )
+    *comparisons, passive, truncate, conclusion = compare_policies(conditions)
+    for computed in (passive, truncate):
+        assert isinstance(computed, Computed)
+        assert computed.states > 3000
+        assert computed.failed == 0
     assert [(each.size, each.readers, each.disk_busy) for each in comparisons if isinstance(each, Comparison)] == [
         (size, readers, busy)
         for size in ("small", "large")
@@ -107,7 +114,9 @@ def test_the_conclusion_says_what_was_seen_and_no_more() -> None:
     clean = str(conclude([compared((1.2, 3.0), 0)]))
     assert "Neither policy lost an acked row: PASSIVE 0/100, 95 % upper bound 3.0 %" in clean
     assert "took longer in every round with: small database, no readers" in clean
-    assert "no claim that TRUNCATE damages" in clean
+    assert "no claim that TRUNCATE loses or damages" in clean
+    assert "This holds for process death, on" in clean
+    assert "no claim" not in str(conclude([compared((1.2, 3.0), 0)], [Computed(TRUNCATE, 100, 1, ("durability",))]))
     open_question = str(conclude([compared((0.9, 3.0), 0)]))
     assert "do not agree on which took longer" in open_question
     lossy = str(conclude([compared((1.2, 3.0), 2)]))
