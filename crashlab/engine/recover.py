@@ -17,6 +17,7 @@ from crashlab.model.step import Row, Table
 from crashlab.model.workload import Check
 from crashlab.oracles.view import Recovered
 from crashlab.sqlite.check import foreign_key_check, integrity_check, quick_check
+from crashlab.sqlite.distrust import distrust
 from crashlab.sqlite.shm import parse_shm
 from crashlab.writers.context import RunContext
 
@@ -127,8 +128,7 @@ def _read(
 ) -> Recovered:
     connection = sqlite3.connect(context.database, isolation_level=None, timeout=5.0)
     try:
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA cell_size_check=ON")
+        distrust(connection)
         quick = quick_check(connection, LINES_MAX)
         integrity = integrity_check(connection, LINES_MAX)
         foreign = foreign_key_check(connection, LINES_MAX)

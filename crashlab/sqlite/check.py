@@ -19,6 +19,7 @@ from os import PathLike
 from pathlib import Path
 from urllib.parse import quote
 
+from crashlab.sqlite.distrust import distrust
 from crashlab.sqlite.files import Triplet
 
 __all__ = [
@@ -121,8 +122,7 @@ def open_private(path: str | PathLike[str], *, seconds: float = 60.0) -> Iterato
 def _distrust(connection: sqlite3.Connection, seconds: float) -> None:
     end = time.monotonic() + seconds
     connection.set_progress_handler(lambda: int(time.monotonic() > end), _STEPS)
-    connection.execute("pragma trusted_schema=off")
-    connection.execute("pragma cell_size_check=on")
+    distrust(connection)
 
 
 class MainKind(StrEnum):

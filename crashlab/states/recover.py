@@ -20,6 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from crashlab.sqlite.check import quick_check
+from crashlab.sqlite.distrust import distrust
 
 __all__ = ["Logical", "Probe", "can_read_only", "recover"]
 
@@ -74,8 +75,7 @@ def recover(directory: Path, probe: Probe, *, read_only: bool) -> Logical:
     except sqlite3.Error as error:
         return Logical(error=str(error))
     try:
-        connection.execute("pragma trusted_schema=off")
-        connection.execute("pragma cell_size_check=on")
+        distrust(connection)
         problems = quick_check(connection, 10) if probe.quick_check else ()
         return Logical(problems, tuple(_rows(connection, query) for query in probe.queries))
     except sqlite3.Error as error:
