@@ -17,6 +17,7 @@ from crashlab.cli.options import (
     slots_option,
     workspace_option,
 )
+from crashlab.cli.run_program import replay_program
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params
 from crashlab.engine.campaign import Limits, Tally
@@ -24,12 +25,14 @@ from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case
 from crashlab.engine.events import Emitter
 from crashlab.engine.moments import require_fit
+from crashlab.engine.program.case import PROGRAM_CASE
 from crashlab.engine.reduce import parsed_state
 from crashlab.engine.replay import Replayed, summarise_replay
 from crashlab.engine.replay import replay as replay_case
 from crashlab.engine.road import RealRoad
 from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
+from crashlab.errors import UsageError
 from crashlab.model.event import Event
 from crashlab.report.ndjson import NdjsonWriter
 from crashlab.report.plain import one_line
@@ -48,16 +51,28 @@ from crashlab.report.progress import ProgressListener
 @slots_option
 @workspace_option
 @format_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def replay(
-    case: Path, times: int | None, config_path: Path | None, slots: int, workspace: str | None, formats: tuple[str, ...]
+    case: Path,
+    times: int | None,
+    config_path: Path | None,
+    slots: int,
+    workspace: str | None,
+    formats: tuple[str, ...],
+    command: tuple[str, ...],
 ) -> int:
     """Replay a case directory (or its case.json).
 
     A real kill is not deterministic, so the case runs several times and the answer is k of n. A computed
     crash state is taken from the recording that the case carries. The case names a subject; its code is the
-    one that your own crashlab.toml gives for that name.
+    one that your own crashlab.toml gives for that name. A case of `crashlab run -- COMMAND` names none: its state
+    is judged from its recording, or COMMAND is restarted from it.
     """
     output = Output(formats)
+    if (case / PROGRAM_CASE).is_file():
+        return replay_program(case, command, workspace)
+    if command:
+        raise UsageError(f"case {case} is of a subject of crashlab.toml; only a case of a program takes a COMMAND")
     loaded = load_case(case)
     state = parsed_state(loaded)
     recording, trace = carried_trace(case) if state is not None else ("", None)

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
+from click.core import ParameterSource
 from rich.console import Console
 from rich.text import Text
 
@@ -30,6 +32,7 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.cli.reduce import reduce_command
+from crashlab.cli.run_program import program_arguments, program_options, run_program
 from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params, typed_params
@@ -63,7 +66,8 @@ TRIALS_MAX = 1_000_000
 
 @click.command(
     epilog="Exit codes: 0 no failures · 1 failures · 2 usage · 3 no evidence · 130 interrupted.  "
-    "Example: crashlab run --fault 'kill@phase=commit#3 delay=40us' --fault 'hangup@ack#5 on=handle' --trials 200"
+    "Examples: crashlab run --fault 'kill@phase=commit#3 delay=40us' --fault 'hangup@ack#5 on=handle' --trials 200  ·  "
+    "crashlab run --ack-on 'done (\\d+)' -- python app.py"
 )
 @subject_option
 @config_option
@@ -83,6 +87,7 @@ TRIALS_MAX = 1_000_000
 @results_option
 @workspace_option
 @format_option
+@program_arguments
 def run(
     subject: str | None,
     config_path: Path | None,
@@ -95,9 +100,19 @@ def run(
     results: Path | None,
     workspace: str | None,
     formats: tuple[str, ...],
+    command: tuple[str, ...],
+    **of_command: Any,
 ) -> int:
-    """Run trials of a subject under one or more faults and judge each."""
+    """Run trials of a subject under one or more faults and judge each; or put COMMAND under the lab, unmodified.
+
+    COMMAND, a Python program behind `--`, runs once in a private copy of the working directory and is recorded.
+    Kills and power losses at every point are computed, and every database must then be as after one of its commits.
+    """
     output = Output(formats)
+    if command:
+        _only_of_command(click.get_current_context())
+        options = program_options(command, seed=seed, workspace=workspace, results=results, **of_command)
+        return run_program(options, output)
     config = open_config(config_path)
     chosen = config.subject(pick_subject(config, subject))
     parsed = [parse_fault(text) for text in faults]
@@ -145,6 +160,14 @@ def run(
     if interrupted:
         raise KeyboardInterrupt
     return code
+
+
+def _only_of_command(context: click.Context) -> None:
+    """Refuse the options of a subject's trials beside a command."""
+    for name in ("subject", "config_path", "faults", "trials", "params", "budget", "slots"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = {"config_path": "config", "faults": "fault", "params": "param"}.get(name, name)
+            raise UsageError(f"--{option} is about a subject of crashlab.toml; a COMMAND behind -- does not take it")
 
 
 def _params(subject: Subject, road: RealRoad, texts: dict[str, str]) -> dict[str, Param]:

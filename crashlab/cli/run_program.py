@@ -1,0 +1,314 @@
+"""`crashlab run -- COMMAND`: somebody's unmodified program under the lab."""
+
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from crashlab.cli.options import Output, open_config
+from crashlab.engine.environment import environment_stamp
+from crashlab.engine.program.case import judge_case, load_program_case, save_program_case
+from crashlab.engine.program.explore import Budget, Explored, Found, explore_program
+from crashlab.engine.program.private_copy import PrivateCopy
+from crashlab.engine.program.record import Recording, load_recording, record_program
+from crashlab.engine.program.restart import Restarter, sample_states
+from crashlab.engine.rundir import drop_run_directory, make_run_directory
+from crashlab.engine.workspace import Workspace
+from crashlab.errors import CrashlabError, UsageError
+from crashlab.model.finding import Finding
+from crashlab.model.program import Program
+from crashlab.model.seed import rng_for
+from crashlab.report.plain import one_line, printable
+from crashlab.states.state import parse_state
+
+RECORD = "program.json"
+DIRECT_MIN = 2_000
+_NOT_TOLD = frozenset({"representatives", "found"})
+
+
+class ProgramOptions(msgspec.Struct, frozen=True):
+    """What the command line said. `copy_max`: bytes of the working directory that may be copied."""
+
+    program: Program
+    budget: Budget
+    restarts: int
+    copy_max: int
+    workspace: str | None
+    results: Path | None
+
+
+class _Result(msgspec.Struct, frozen=True):
+    recording: Recording
+    explored: tuple[Explored, ...]
+    found: tuple[Found, ...]
+    restarts: int
+    cases: tuple[str, ...]
+    environment: dict[str, str]
+
+
+def parse_maps(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Take `REAL=COPY` apart.
+
+    Raises:
+        UsageError: no `=`.
+    """
+    pairs = [text.partition("=") for text in texts]
+    for text, (real, equals, inside) in zip(texts, pairs, strict=True):
+        if not (real and equals and inside):
+            raise UsageError(f"--map {text!r}: expected REAL=COPY, a path and where it is copied to")
+    return tuple((real, inside) for real, _, inside in pairs)
+
+
+def python_of(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the command with `python` standing for this Python where there is none on the PATH."""
+    if command and command[0] in ("python", "python3") and shutil.which(command[0]) is None:
+        return (sys.executable, *command[1:])
+    return command
+
+
+def run_program(options: ProgramOptions, output: Output) -> int:
+    """Record, explore, restart, report; return the exit code."""
+    results = options.results or open_config(None).results_directory
+    records = make_run_directory(results, "program")
+    kept = False
+    try:
+        with Workspace(options.workspace) as space:
+            result = _run(options, space, records)
+        kept = True
+        code = _code(result)
+        data = msgspec.json.format(msgspec.json.encode(_data(result, code)))
+        (records / RECORD).write_bytes(data + b"\n")
+    except CrashlabError:
+        if not kept:
+            drop_run_directory(records)
+        raise
+    text = "\n".join(printable(line) for line in _lines(result, options, records))
+    click.echo(text, err=not output.for_people)
+    if output.stdout in ("json", "ndjson"):
+        click.echo(_bytes(result, code, output.stdout).decode(), nl=False)
+    output.save(lambda name: f"{text}\n".encode() if name == "text" else _bytes(result, code, name))
+    return code
+
+
+def _run(options: ProgramOptions, space: Workspace, records: Path) -> _Result:
+    program = options.program
+    area = space.make_run()
+    copy = PrivateCopy(Path.cwd(), area, program.maps, bytes_max=options.copy_max)
+    recording = record_program(program, copy, area, seed=options.budget.seed)
+    space.check_room()
+    explored = explore_program(recording, program.name, options.budget, space.root / "explore")
+    found = [each for one in explored for each in one.found]
+    restarts = 0
+    if program.restart and explored:
+        trace = recording.trace()
+        restarter = Restarter(program.restart, copy, trace, program.timeout_s, program.name)
+        for one in explored:
+            rng = rng_for(options.budget.seed, "restart", one.database)
+            for state in sample_states(one.representatives, options.restarts, rng):
+                restarts += 1
+                finding = restarter.run(state, space.root / "restart")
+                if finding is not None:
+                    _add(found, Found(finding, one.database, state, 1))
+    cases = tuple(
+        str(save_program_case(records / "cases", number, recording.directory, each, program.name))
+        for number, each in enumerate(found)
+    )
+    return _Result(recording, explored, tuple(found), restarts, cases, environment_stamp(space.root))
+
+
+def _add(found: list[Found], new: Found) -> None:
+    for place, old in enumerate(found):
+        if old.finding.identity == new.finding.identity and old.database == new.database:
+            found[place] = msgspec.structs.replace(old, states=old.states + 1)
+            return
+    found.append(new)
+
+
+def _code(result: _Result) -> int:
+    if result.found:
+        return 1
+    return 0 if result.explored else 3
+
+
+def _data(result: _Result, code: int) -> dict[str, Any]:
+    ran = result.recording.ran
+    return {
+        "format_version": 1,
+        "verdict": {0: "PASS", 1: "FAIL", 3: "MISSED"}[code],
+        "program": {"exit_code": ran.code, "limit": ran.limit, "processes": ran.started, "left": ran.left},
+        "databases": [
+            {name: value for name, value in msgspec.to_builtins(one).items() if name not in _NOT_TOLD}
+            for one in result.explored
+        ],
+        "restarts": result.restarts,
+        "findings": [
+            {
+                "identity": str(each.finding.identity),
+                "message": each.finding.message,
+                "database": each.database,
+                "fault": str(each.state),
+                "states": each.states,
+                "case": case,
+            }
+            for each, case in zip(result.found, result.cases, strict=True)
+        ],
+        "environment": result.environment,
+    }
+
+
+def _bytes(result: _Result, code: int, name: str) -> bytes:
+    data = _data(result, code)
+    if name == "json":
+        return msgspec.json.format(msgspec.json.encode(data)) + b"\n"
+    return b"".join(msgspec.json.encode(each) + b"\n" for each in data["findings"])
+
+
+def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]:
+    ran = result.recording.ran
+    states = sum(each.distinct for one in result.explored for each in one.coverage)
+    classes = sum(one.classes for one in result.explored)
+    lines = []
+    if not result.explored:
+        lines += [
+            "MISSED: the program committed nothing to a database in its working directory; there is nothing to judge",
+            *(f"  it used {path}, in a temporary directory, which is not judged" for path, _ in ran.untracked),
+        ]
+    else:
+        failed = sum(one.failed for one in result.explored)
+        lines.append(
+            f"{states:,} distinct crash states in {classes:,} classes and single disks: "
+            + (f"{failed:,} of these fail" if failed else "all as after a commit of the program's own")
+        )
+    if ran.limit:
+        lines.append(f"the program: {ran.limit}; what it had done by then was judged")
+    elif ran.code:
+        said = (ran.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
+        lines.append(f"the program ended with exit code {ran.code}: {one_line(said)}")
+    if ran.left:
+        lines.append(f"{ran.left} of its processes still ran when it had ended; they were ended too")
+    for one in result.explored:
+        lines.append(f"{one.database}: {one.commits} commits, {one.promised} of them durable at once")
+        lines += [f"  {coverage}" for coverage in one.coverage]
+        if one.acks:
+            meant = f"found again in {one.key_column}" if one.key_column else "each promising the commit before it"
+            lines.append(f"  {one.acks} acks, {meant}; a legal power loss took up to {one.acks_lost}")
+        if one.named:
+            lines.append(f"  {one.named} files named by rows")
+    if options.program.ack_on and not any(one.acks for one in result.explored):
+        lines.append(f"no line of output matched --ack-on {options.program.ack_on!r}, so no ack was judged")
+    if options.program.restart:
+        lines.append(f"restarted from {result.restarts} crash states")
+    for each, case in zip(result.found, result.cases, strict=True):
+        lines += [
+            f"FAIL {each.finding.identity} in {each.states:,} states",
+            f"  fault      {one_line(str(each.state))[:200]}",
+            f"  seen       {one_line(each.finding.message)}",
+            f"  replay     {_replay_command(case, each.finding, options.program)}",
+        ]
+    stamp = result.environment
+    lines.append(
+        f"environment: {stamp['os']}, {stamp['python']}, SQLite {stamp['sqlite']}; the run on {stamp['file_system']}"
+    )
+    lines.append(f"records: {records}")
+    return lines
+
+
+def _replay_command(case: str, finding: Finding, program: Program) -> str:
+    words = ["crashlab", "replay", case]
+    if finding.identity.oracle == "restart":
+        words += ["--", *program.restart]
+    return shlex.join(words)
+
+
+def replay_program(case: Path, command: tuple[str, ...], workspace: str | None, timeout_s: float = 60.0) -> int:
+    """Judge a saved state again; with a command, restart from it instead. Return the exit code."""
+    loaded = load_program_case(case)
+    with Workspace(workspace) as space:
+        if command:
+            copy = PrivateCopy(Path.cwd(), space.make_run())
+            restarter = Restarter(python_of(command), copy, load_recording(case), timeout_s, loaded.subject)
+            finding = restarter.run(parse_state(loaded.fault), space.root / "restart")
+            found = [] if finding is None else [finding]
+        elif loaded.identity.startswith("restart/"):
+            raise UsageError(
+                f"case {case}: a finding of a restart; give its command: crashlab replay {case} -- COMMAND"
+            )
+        else:
+            found = judge_case(case, loaded, space.root / "judge")
+    click.echo(f"case {case.name}  subject {printable(loaded.subject)}\nfault {one_line(loaded.fault)[:200]}")
+    for each in found:
+        click.echo(f"reproduced: {each.identity}\n  seen: {one_line(each.message)}")
+    if not found:
+        click.echo(f"not reproduced: {one_line(loaded.identity)}")
+    return 1 if found else 0
+
+
+def program_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add COMMAND and its options to a click command; they arrive as the arguments of `program_options`."""
+    for decorate in (
+        click.argument("command", nargs=-1, type=click.UNPROCESSED),
+        click.option("--copy-max", "copy_max", type=click.IntRange(1), default=256, help=_HELP["copy-max"]),
+        click.option("--restarts", type=click.IntRange(1, 10_000), default=20, help=_HELP["restarts"]),
+        click.option("--states", type=click.IntRange(100, 100_000_000), default=100_000, help=_HELP["states"]),
+        click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help=_HELP["timeout"]),
+        click.option("--map", "maps", multiple=True, metavar="REAL=COPY", help=_HELP["map"]),
+        click.option("--restart", default="", metavar="COMMAND", help=_HELP["restart"]),
+        click.option("--ack-on", default="", metavar="REGEX", help=_HELP["ack-on"]),
+    ):
+        function = decorate(function)
+    return function
+
+
+_HELP = {
+    "ack-on": "COMMAND: each line of output that matches is an ack; a group catches what it acks.",
+    "restart": "COMMAND: its own start-up, run on sampled crash states.",
+    "map": "COMMAND: copy a file or directory from elsewhere into the private copy; repeatable.",
+    "timeout": "COMMAND: end it after so many seconds. [default: 60]",
+    "states": "COMMAND: crash states of each database under each model. [default: 100000]",
+    "restarts": "COMMAND: how many crash states to restart from. [default: 20]",
+    "copy-max": "COMMAND: MiB of the working directory that may be copied. [default: 256]",
+}
+
+
+def program_options(
+    command: tuple[str, ...],
+    *,
+    ack_on: str,
+    restart: str,
+    maps: tuple[str, ...],
+    timeout: float,
+    states: int,
+    restarts: int,
+    copy_max: int,
+    seed: int,
+    workspace: str | None,
+    results: Path | None,
+) -> ProgramOptions:
+    """Check what the command line said.
+
+    Raises:
+        UsageError: a pattern or a command that is none.
+    """
+    try:
+        re.compile(ack_on)
+    except re.error as error:
+        raise UsageError(f"--ack-on {ack_on!r}: {error}; expected a regular expression such as 'done (\\d+)'") from None
+    try:
+        again = python_of(tuple(shlex.split(restart, posix=os.name != "nt")))
+    except ValueError as error:
+        raise UsageError(
+            f"--restart {restart!r}: {error}; expected a command such as 'python app.py --check'"
+        ) from None
+    program = Program(python_of(command), ack_on, again, parse_maps(maps), timeout)
+    budget = Budget(states=states, direct=min(states, max(DIRECT_MIN, states // 50)), seed=seed)
+    return ProgramOptions(program, budget, restarts, copy_max << 20, workspace, results)
+
+
+__all__ = ["ProgramOptions", "program_arguments", "program_options", "replay_program", "run_program"]

@@ -1,0 +1,156 @@
+"""One recorded run of a program, proven whole."""
+
+import filecmp
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from crashlab.engine.program.private_copy import PrivateCopy, files_below
+from crashlab.errors import LabError, LimitError, RecordError
+from crashlab.log.format import Kind
+from crashlab.log.reader import log_bases, read_marks
+from crashlab.log.trace import TRACE_KIND_MIN, Role, TraceKind, read_trace
+from crashlab.model.program import Program
+from crashlab.states.replay import require_same
+from crashlab.states.segments import Segments
+from crashlab.states.trace import Trace, load_trace
+from crashlab.writers.program.launch import DISK_BYTES_MAX, Launch, Ran, launch
+from crashlab.writers.program.output import ACK
+
+__all__ = ["Ack", "Recording", "load_recording", "record_program"]
+
+_SIDECARS = ("-wal", "-journal")
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """A line of output that was an ack. `key`: what its pattern caught. `moment`: the first at which it was out."""
+
+    key: str
+    moment: int
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """A recorded run: `logs` and `initial` (the touched files as they were) below `directory`; `ran` is how it went."""
+
+    directory: Path
+    ran: Ran
+
+    def trace(self) -> Trace:
+        """Load the operations."""
+        return load_recording(self.directory)
+
+
+def load_recording(directory: Path) -> Trace:
+    """Load a recording's trace from its directory.
+
+    Raises:
+        RecordError: the log is damaged, or something in it cannot be followed.
+    """
+    return load_trace(log_bases(str(directory / "log")), initial=directory / "initial")
+
+
+def record_program(
+    program: Program, copy: PrivateCopy, area: Path, *, seed: int, disk_bytes_max: int = DISK_BYTES_MAX
+) -> Recording:
+    """Run a program in its private copy, and prove that the recording is whole.
+
+    Raises:
+        UsageError: it cannot be started, or an argument names a database outside.
+        LabError: nothing was recorded, or something was refused or went past the recorder.
+        LimitError: it wrote too much.
+    """
+    order = Launch(
+        copy.redirect(program.argv),
+        str(area),
+        str(copy.work),
+        program.timeout_s,
+        ack_on=program.ack_on,
+        seed=seed,
+        environment=copy.environment(),
+        disk_bytes_max=disk_bytes_max,
+    )
+    ran = launch(order)
+    if ran.refused:
+        raise LabError(refusal_text(ran))
+    if ran.too_much:
+        raise LimitError(
+            f"the program and its recording wrote more than {disk_bytes_max >> 20} MiB and it was ended; give it less "
+            "to do, or let it write the rest elsewhere"
+        )
+    if ran.problems:
+        raise LabError(f"a process of the program could not be recorded: {ran.problems[0]}")
+    if not ran.started:
+        said = (ran.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
+        raise LabError(
+            f"no Python was recorded in {program.argv[0]!r} (exit code {ran.code}; {said}): expected CPython 3.11 or "
+            "later, started without -I, -E and -S, and with its PYTHONPATH left alone"
+        )
+    recording = Recording(area, ran)
+    _prove(recording, copy, area)
+    return recording
+
+
+def refusal_text(ran: Ran) -> str:
+    """Say what a program was refused, and what to do."""
+    path, what = ran.refused[0]
+    more = f" (and {len(ran.refused) - 1} more)" if len(ran.refused) > 1 else ""
+    return (
+        f"the program's {path} was to be {what}, outside the private copy, and was refused{more}: point the program "
+        f"into its working directory, by {{dir}} in the command or --map {path}={Path(path).name}"
+    )
+
+
+def _prove(recording: Recording, copy: PrivateCopy, area: Path) -> None:
+    touched = _touched(area)
+    initial = area / "initial"
+    initial.mkdir()
+    before = set(files_below(copy.before))
+    for name in sorted(before & touched):
+        (initial / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(copy.before / name, initial / name)
+
+    def untouched(name: str) -> bool:
+        return name in before - touched and filecmp.cmp(copy.before / name, copy.work / name, shallow=False)
+
+    scratch = area / "replayed"
+    scratch.mkdir()
+    try:
+        require_same(recording.trace(), copy.work, scratch, labs_own=untouched)
+    except RecordError as error:
+        raise LabError(f"the recording is not whole, so it proves nothing: {error}") from None
+    finally:
+        shutil.rmtree(scratch)
+
+
+def _touched(area: Path) -> set[str]:
+    """Names that the log knows, with the sidecars of each database."""
+    names: set[str] = set()
+    for base in log_bases(str(area / "log")):
+        for op in read_trace(located.record for located in Segments().read(base)):
+            names.add(op.path)
+            if op.kind is TraceKind.RENAME:
+                names.add(op.target)
+            if op.role is Role.MAIN:
+                names.update(op.path + suffix for suffix in _SIDECARS)
+    return {name for name in names if not Path(name).is_absolute()}
+
+
+def acks_of(directory: Path, trace: Trace) -> tuple[Ack, ...]:
+    """Return the acks of a recording, in order."""
+    found: list[Ack] = []
+    for record in read_marks(log_bases(str(directory / "log"))):
+        if record.kind != Kind.NOTE or record.kind >= TRACE_KIND_MIN:
+            continue
+        text = msgspec.msgpack.decode(record.payload, type=str)
+        if not text.startswith(ACK):
+            continue
+        low, high = 0, len(trace)
+        while low < high:
+            middle = (low + high) // 2
+            if trace.happened_before(middle)(record):
+                high = middle
+            else:
+                low = middle + 1
+        found.append(Ack(text[len(ACK) :], low))
+    return tuple(found)

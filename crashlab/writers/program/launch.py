@@ -1,0 +1,222 @@
+"""Starting a command with the hook in every Python of it, and ending it at its limits."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import msgspec
+import psutil
+
+from crashlab.errors import UsageError
+from crashlab.writers.program.spool import read_spool
+
+VARIABLE = "CRASHLAB_PROGRAM_RUN"
+LOG_BYTES_MAX = 512 << 20
+DISK_BYTES_MAX = 256 << 20
+POLL_S = 0.02
+MEASURE_S = 0.25
+GRACE_S = 0.2
+LEAVE_S = 1.0
+TAIL_BYTES = 4000
+_STARTUP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "startup")  # noqa: PTH100
+_NEEDED = ("crashlab", "msgspec", "psutil")
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """What is to be started. `area`: a directory of this run's own; `copy`: the program's working directory.
+
+    `record`: write a log (in `area`/log); without it the program is only guarded. `environment`: replaces values.
+    `bytes_max`: of the log of one process. `disk_bytes_max`: what the run may add to `area`, its log included.
+    """
+
+    argv: tuple[str, ...]
+    area: str
+    copy: str
+    timeout_s: float
+    record: bool = True
+    ack_on: str = ""
+    seed: int = 1
+    environment: dict[str, str] = {}
+    bytes_max: int = LOG_BYTES_MAX
+    disk_bytes_max: int = DISK_BYTES_MAX
+
+
+class Ran(msgspec.Struct, frozen=True):
+    """How it went. `code`: the exit code, -n for signal n. `limit`: why the lab ended it, if it did; `too_much`: it
+    wrote more than it may.
+
+    `started`: Python processes that ran the hook. `left`: processes that had not ended when the program had.
+    `refused`, `untracked`: (path, what was done). `problems`: why a process could not be recorded.
+    """
+
+    code: int
+    limit: str
+    too_much: bool
+    started: int
+    left: int
+    refused: tuple[tuple[str, str], ...]
+    untracked: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+    stdout: str
+    stderr: str
+
+
+def launch(order: Launch) -> Ran:
+    """Run a command to its end or its limit; no process of it is left.
+
+    Raises:
+        UsageError: it cannot be started.
+    """
+    for name in ("log", "tmp"):
+        os.makedirs(os.path.join(order.area, name), exist_ok=True)
+    before = _size(order.area)
+    spool = os.path.join(order.area, "spool")
+    with open(spool, "wb"):
+        pass
+    out, err = os.path.join(order.area, "stdout"), os.path.join(order.area, "stderr")
+    with open(out, "wb") as stdout, open(err, "wb") as stderr:
+        try:
+            child = subprocess.Popen(
+                list(order.argv),
+                cwd=order.copy,
+                env=_environment(order, spool),
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{order.argv[0]!r} cannot be started: {error.strerror}; expected a program on the PATH or in the "
+                "working directory"
+            ) from None
+        try:
+            limit = _wait(child, order, before)
+        finally:
+            left = _end_all(child, spool)
+    too_much = _size(order.area) - before > order.disk_bytes_max
+    told = read_spool(spool)
+    return Ran(
+        child.returncode,
+        limit,
+        too_much,
+        sum("started" in line for line in told),
+        left,
+        _pairs(told, "refused"),
+        _pairs(told, "untracked"),
+        tuple(dict.fromkeys(line["problem"] for line in told if "problem" in line)),
+        _tail(out),
+        _tail(err),
+    )
+
+
+def _environment(order: Launch, spool: str) -> dict[str, str]:
+    path = []
+    for name in _NEEDED:
+        spec = find_spec(name)
+        if spec is not None and spec.origin is not None:
+            path.append(os.path.dirname(os.path.dirname(spec.origin)))
+    told: Mapping[str, Any] = {
+        "spool": spool,
+        "copy": order.copy,
+        "also": [os.path.join(order.area, "tmp"), os.path.join(order.area, "log"), spool],
+        "log": os.path.join(order.area, "log") if order.record else "",
+        "owner": os.getpid(),
+        "ack_on": order.ack_on,
+        "seed": order.seed,
+        "bytes_max": order.bytes_max,
+        "path": list(dict.fromkeys(path)),
+    }
+    before = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
+        **order.environment,
+        "PYTHONPATH": os.pathsep.join([_STARTUP, *([before] if before else [])]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PWD": order.copy,
+        "TMPDIR": os.path.join(order.area, "tmp"),
+        VARIABLE: json.dumps(told),
+    }
+
+
+def _wait(child: "subprocess.Popen[bytes]", order: Launch, before: int) -> str:
+    """Wait for the end; return the limit that was met, if one was."""
+    begin = measured = time.monotonic()
+    while True:
+        try:
+            child.wait(POLL_S)
+            return ""
+        except subprocess.TimeoutExpired:
+            now = time.monotonic()
+        if now - begin > order.timeout_s:
+            return f"it ran for {order.timeout_s:g} s, the limit, and was ended there"
+        if now - measured > MEASURE_S:
+            measured = now
+            if _size(order.area) - before > order.disk_bytes_max:
+                return "it wrote more than it may"
+
+
+def _size(directory: str) -> int:
+    total = 0
+    for root, _, files in os.walk(directory):
+        for name in files:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+    return total
+
+
+def _end_all(child: "subprocess.Popen[bytes]", spool: str) -> int:
+    """End everything that the program started: its session, and what left it but carries our variable."""
+    left = 0
+    if child.poll() is not None:  # helpers such as multiprocessing's resource tracker need a moment to end
+        deadline = time.monotonic() + LEAVE_S
+        while (left := len(_others(child.pid, spool))) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+    for attempt in range(10):
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(child.pid, signal.SIGKILL)
+            else:
+                child.kill()
+        others = _others(child.pid, spool)
+        for process in others:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(others, timeout=GRACE_S)
+        if child.poll() is not None and not others:
+            break
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S * (attempt + 1))
+    child.wait()
+    return left
+
+
+def _others(leader: int, spool: str) -> list[psutil.Process]:
+    """Living processes of the program but its first."""
+    found = []
+    for process in psutil.process_iter():
+        if process.pid in (leader, os.getpid()):
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            ours = sys.platform != "win32" and os.getsid(process.pid) == leader
+            if process.status() != psutil.STATUS_ZOMBIE and (ours or spool in process.environ().get(VARIABLE, "")):
+                found.append(process)
+    return found
+
+
+def _pairs(told: Sequence[dict[str, Any]], key: str) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys((line[key], line["what"]) for line in told if key in line))
+
+
+def _tail(path: str) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+        return file.read().decode("utf-8", "replace")

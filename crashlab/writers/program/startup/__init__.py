@@ -1,0 +1,1 @@
+"""A directory for PYTHONPATH: each Python started with it is recorded."""

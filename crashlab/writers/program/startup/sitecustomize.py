@@ -1,0 +1,40 @@
+"""Run by every Python that `crashlab run -- COMMAND` starts, before its program; then it gets out of the way.
+
+See `crashlab.writers.program.launch`, which writes the environment variable that is read here.
+"""
+
+import importlib
+import os
+import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100 - in other people's programs
+
+
+def _begin() -> None:
+    told = os.environ.get("CRASHLAB_PROGRAM_RUN")
+    if not told:
+        return
+    import json
+
+    order = json.loads(told)
+    before = list(sys.path)
+    sys.path[:0] = order["path"]  # the program keeps its own
+    try:
+        importlib.import_module("crashlab.writers.program.begin").begin(order)
+    finally:
+        sys.path[:] = before
+
+
+def _next_one() -> None:
+    """Load the sitecustomize that this one hides, if there is one."""
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
+    ours = sys.modules.pop("sitecustomize", None)
+    try:
+        importlib.import_module("sitecustomize")
+    except ImportError:
+        if ours is not None:
+            sys.modules["sitecustomize"] = ours  # the import that is under way expects one
+
+
+_begin()
+_next_one()

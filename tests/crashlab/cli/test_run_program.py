@@ -1,0 +1,113 @@
+"""`crashlab run -- python app.py`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "programs"
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The command line in a process of its own, in a project with the examples."""
+    project = tmp_path / "project"
+    shutil.copytree(EXAMPLES, project, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run(*words):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV_"))}
+        return subprocess.run(
+            [sys.executable, "-c", "from crashlab.cli import main; main()", *map(str, words)],
+            cwd=project,
+            env=kept,
+            capture_output=True,
+            text=True,
+            timeout=150,
+        )
+
+    run.project = project
+    return run
+
+
+def test_a_finding_its_replay_and_the_correct_twin(lab):
+    command = ("run", "--states", 400, "--ack-on", r"done (\d+)", "--", sys.executable, "orders.py")
+    broken = lab(*command, "--broken")
+    assert broken.returncode == 1, broken
+    assert "FAIL history/acked-commits · orders.py · process death" in broken.stdout
+    assert "found again in orders, column 1" in broken.stdout
+    assert "environment: " in broken.stdout
+    replay = next(line for line in broken.stdout.splitlines() if "crashlab replay" in line).split()[2:]
+    again = lab(*replay)
+    assert again.returncode == 1, again
+    assert "reproduced: history/acked-commits" in again.stdout
+    sound = lab(*command)
+    assert sound.returncode == 0, sound
+    assert "all as after a commit of the program's own" in sound.stdout
+    left = {path.name for path in lab.project.iterdir()} - {path.name for path in EXAMPLES.iterdir()}
+    assert left == {".crashlab"}, "the program worked in a copy"
+
+
+RESTARTS = """
+import sqlite3, sys
+db = sqlite3.connect("app.db", isolation_level=None)
+if "--check" in sys.argv:
+    assert db.execute("SELECT count(*) FROM t").fetchone()[0] % 2 == 0, "an odd number"
+else:
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE t(x)")
+    for number in range(6):
+        db.execute("INSERT INTO t VALUES(?)", (number,))
+"""
+
+
+def test_the_programs_own_restart_runs_on_crash_states(lab):
+    (lab.project / "app.py").write_text(RESTARTS)
+    check = f"{sys.executable} app.py --check"
+    answer = lab("run", "--states", 200, "--restarts", 8, "--restart", check, "--format", "json",
+                 "--", sys.executable, "app.py")  # fmt: skip
+    assert answer.returncode == 1, answer
+    told = json.loads(answer.stdout)
+    assert told["verdict"] == "FAIL"
+    assert told["restarts"] == 8
+    assert {each["identity"].split(" · ")[0] for each in told["findings"]} == {"restart/succeeds"}
+    failing = next(
+        each for each in told["findings"] if "an odd number" in each["message"] or "no such" in each["message"]
+    )
+    again = lab("replay", failing["case"], "--", *check.split())
+    assert again.returncode == 1, again
+    assert "reproduced: restart/succeeds" in again.stdout
+    unasked = lab("replay", failing["case"])
+    assert unasked.returncode == 2
+    assert "give its command" in unasked.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--", sys.executable, "-c", "print(1)"), 3, "MISSED: the program committed nothing"),
+        (("--", sys.executable, "-c", "import sqlite3; sqlite3.connect('x.db').execute('select 1')"), 3, "MISSED"),
+        (
+            ("--timeout", "0.5", "--", sys.executable, "-c", "import time; time.sleep(60)"),
+            3,
+            "ran for 0.5 s, the limit",
+        ),
+        (("--", sys.executable, "-S", "-c", "1"), 3, "no Python was recorded"),
+        (("--", "no-such-program"), 2, "cannot be started"),
+        (("--ack-on", "(", "--", "python"), 2, "expected a regular expression"),
+        (("--map", "here", "--", "python"), 2, "expected REAL=COPY"),
+        (("--fault", "kill@ack#1", "--", "python"), 2, "--fault is about a subject"),
+        (("--map", "no-such=x", "--", "python"), 2, "does not exist"),
+    ],
+)
+def test_what_cannot_be_judged_has_a_clear_answer(lab, words, code, says):
+    answer = lab("run", "--states", 100, *words)
+    assert answer.returncode == code, answer
+    assert says in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+    if code == 2:
+        assert len(answer.stderr.splitlines()) == 1
+        assert not (lab.project / ".crashlab").exists()

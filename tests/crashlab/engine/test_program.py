@@ -1,0 +1,245 @@
+"""An unmodified program under the lab: its own history is the oracle."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from crashlab.engine.program.case import judge_case, load_program_case, save_program_case
+from crashlab.engine.program.commits import databases, find_commits
+from crashlab.engine.program.explore import Budget, explore_program
+from crashlab.engine.program.private_copy import PrivateCopy
+from crashlab.engine.program.record import record_program
+from crashlab.engine.workspace import Workspace
+from crashlab.errors import LabError, LimitError, UsageError
+from crashlab.model.program import Program
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "programs"
+ACKS = r"done (\d+)"
+
+
+@pytest.fixture
+def space():
+    with Workspace() as space:
+        yield space
+
+
+@pytest.fixture
+def record(space, tmp_path):
+    """Record a program, given by its text or by its place, in a working directory of its own."""
+
+    def run(program, *words, ack_on="", maps=(), seed=1, timeout=30.0, **more):
+        source = tmp_path / "project"
+        source.mkdir(exist_ok=True)
+        text = program.read_text() if isinstance(program, Path) else program
+        (source / "app.py").write_text(text)
+        asked = Program((sys.executable, "app.py", *words), ack_on=ack_on, maps=maps, timeout_s=timeout)
+        area = space.make_run()
+        return record_program(asked, PrivateCopy(source, area, maps), area, seed=seed, **more)
+
+    return run
+
+
+@pytest.fixture
+def explore(record, space):
+    def run(program, *words, states=2_000, direct=None, **more):
+        recording = record(program, *words, **more)
+        budget = Budget(states=states, direct=states if direct is None else direct)
+        return recording, explore_program(
+            recording, "app.py", budget, space.root / f"explore{recording.directory.name}"
+        )
+
+    return run
+
+
+def kinds(explored):
+    return {(f.finding.identity.invariant, f.finding.identity.fault_class) for one in explored for f in one.found}
+
+
+PLANTED = [
+    ("counters.py", "", {"well-formed", "a-committed-state"}, {"power loss"}),
+    ("orders.py", ACKS, {"acked-commits"}, {"process death", "power loss"}),
+    ("uploads.py", "", {"named-files"}, {"process death", "power loss"}),
+]
+
+
+@pytest.mark.parametrize(("name", "ack_on", "invariants", "classes"), PLANTED)
+def test_the_planted_bug_is_found_and_its_twin_left_in_peace(explore, name, ack_on, invariants, classes):
+    _, broken = explore(EXAMPLES / name, "--broken", ack_on=ack_on, states=800)
+    assert {invariant for invariant, _ in kinds(broken)} <= invariants
+    assert {fault_class for _, fault_class in kinds(broken)} == classes
+    _, sound = explore(EXAMPLES / name, ack_on=ack_on, states=800)
+    assert kinds(sound) == set()
+    assert sum(each.distinct for each in sound[0].coverage) >= 800
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("name", "ack_on", "invariants", "classes"), PLANTED)
+def test_over_a_hundred_thousand_states_each(explore, name, ack_on, invariants, classes):
+    _, broken = explore(EXAMPLES / name, "--broken", ack_on=ack_on, states=100_000, direct=2_000)
+    assert {fault_class for _, fault_class in kinds(broken)} == classes
+    _, sound = explore(EXAMPLES / name, ack_on=ack_on, states=100_000, direct=2_000)
+    assert kinds(sound) == set()
+    assert sum(each.distinct for each in sound[0].coverage) >= 100_000
+
+
+JOURNALS = """
+import sqlite3, sys
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute(f"PRAGMA journal_mode={sys.argv[1]}")
+db.execute(f"PRAGMA synchronous={sys.argv[2]}")
+db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+for number in range(6):
+    db.execute("INSERT INTO t(v) VALUES(?)", ("v" * 300,))
+db.execute("BEGIN"); db.execute("DELETE FROM t"); db.execute("ROLLBACK")
+"""
+
+
+@pytest.mark.parametrize(
+    ("journal", "synchronous", "at_once"),
+    [("wal", "full", 7), ("wal", "normal", 0), ("delete", "extra", 7), ("delete", "full", 0), ("persist", "full", 7)],
+)
+def test_the_trace_shows_which_commits_the_settings_promise(explore, journal, synchronous, at_once):
+    recording, explored = explore(JOURNALS, journal, synchronous, states=300)
+    trace = recording.trace()
+    assert databases(trace) == ("app.db",)
+    commits = find_commits(trace, "app.db")
+    assert at_once <= sum(commits.at_once) <= at_once + 2  # the file's creation and the change of mode besides
+    assert list(commits.settled) == sorted(commits.settled)
+    assert kinds(explored) == set()
+
+
+def test_a_database_that_changes_without_a_journal_is_an_error_by_name(explore):
+    with pytest.raises(LabError, match=r"neither journal nor WAL.*journal_mode=MEMORY or OFF"):
+        explore(JOURNALS, "memory", "full")
+
+
+MANY = """
+import multiprocessing, subprocess, sqlite3, sys, threading
+
+def work(name):
+    db = sqlite3.connect(name, isolation_level=None, timeout=30)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
+    for number in range(3):
+        db.execute("INSERT INTO t(v) VALUES(?)", ("v" * 50,))
+    db.close()
+
+if __name__ == "__main__":
+    if sys.argv[1] == "one":
+        work("one.db")
+    else:
+        thread = threading.Thread(target=work, args=("thread.db",))
+        thread.start()
+        thread.join()
+        subprocess.run([sys.executable, "app.py", "one"], check=True)
+        for method in ("fork", "spawn"):
+            child = multiprocessing.get_context(method).Process(target=work, args=(method + ".db",))
+            child.start()
+            child.join()
+            assert child.exitcode == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_threads_and_children_are_recorded_too(explore):
+    recording, explored = explore(MANY, "all", states=100)
+    assert [one.database for one in explored] == ["fork.db", "one.db", "spawn.db", "thread.db"]
+    assert all(one.commits >= 4 for one in explored)
+    assert kinds(explored) == set()
+    assert recording.ran.code == 0
+    assert recording.ran.left == 0
+
+
+def test_a_deterministic_program_gives_the_same_states_twice(explore):
+    runs = [explore(EXAMPLES / "orders.py", "--broken", ack_on=ACKS, states=400)[1] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_a_database_that_was_there_before_is_followed_from_where_it_was(explore, tmp_path):
+    import sqlite3
+
+    (tmp_path / "project").mkdir()
+    there = tmp_path / "project" / "app.db"
+    before = sqlite3.connect(there)
+    before.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    before.executemany("INSERT INTO t(v) VALUES(?)", [("x" * 100,) for _ in range(200)])
+    before.commit()
+    before.close()
+    as_it_was = there.read_bytes()
+    text = """
+import sqlite3
+db = sqlite3.connect("app.db")
+for number in range(4):
+    db.execute("UPDATE t SET v = v || 'y' WHERE id % 4 = ?", (number,))
+    db.commit()
+"""
+    _, explored = explore(text, states=400)
+    assert kinds(explored) == set()
+    assert explored[0].commits == 4
+    assert there.read_bytes() == as_it_was
+
+
+OUTSIDE = """
+import sqlite3, sys
+if sys.argv[1] == "database":
+    sqlite3.connect(sys.argv[2]).execute("CREATE TABLE t(x)")
+else:
+    open(sys.argv[2], "w").write("x")
+"""
+
+
+@pytest.mark.parametrize("what", ["database", "file"])
+def test_what_lies_outside_is_refused_by_name_and_not_touched(record, tmp_path, what):
+    outside = tmp_path / "outside.db"
+    with pytest.raises(LabError, match=r"outside\.db was to be opened .*outside the private copy.*--map"):
+        record(OUTSIDE, what, str(outside))
+    assert not outside.exists()
+
+
+def test_an_existing_database_outside_is_refused_before_anything_starts_unless_mapped(record, tmp_path):
+    import sqlite3
+
+    outside = tmp_path / "real.db"
+    sqlite3.connect(outside).execute("CREATE TABLE old(x)").connection.close()
+    as_it_was = outside.read_bytes()
+    with pytest.raises(UsageError, match=r"argument .*real\.db.*--map"):
+        record(OUTSIDE, "database", str(outside))
+    (tmp_path / "project" / "link.db").symlink_to(outside)
+    with pytest.raises(UsageError, match=r"'link\.db' is a link that leads to the database"):
+        record(OUTSIDE, "database", "here.db")
+    (tmp_path / "project" / "link.db").unlink()
+    recording = record(OUTSIDE, "database", str(outside), maps=((str(outside), "mine.db"),))
+    assert databases(recording.trace()) == ("mine.db",)
+    assert outside.read_bytes() == as_it_was
+
+
+def test_a_program_that_hangs_is_judged_by_what_it_did_until_its_limit(explore):
+    recording, explored = explore(MANY.replace("thread.join()", "thread.join(); import time; time.sleep(99)"), "all",
+                                  states=100, timeout=1.5)  # fmt: skip
+    assert recording.ran.limit.startswith("it ran for 1.5 s, the limit")
+    assert [one.database for one in explored] == ["thread.db"]
+
+
+def test_a_program_that_writes_without_end_meets_the_limit(record):
+    text = "file = open('big', 'wb')\nwhile True: file.write(bytes(100_000))"
+    with pytest.raises(LimitError, match=r"wrote more than 8 MiB.*give it less to do"):
+        record(text, disk_bytes_max=8 << 20)
+
+
+def test_a_write_past_the_recorder_voids_the_recording(record):
+    text = "import subprocess\nsubprocess.run('echo x > shell.txt', shell=True, check=True)"
+    with pytest.raises(LabError, match=r"shell\.txt.*not whole|not whole.*shell\.txt"):
+        record(text)
+
+
+def test_a_case_is_judged_again_without_the_program(explore, space, tmp_path):
+    recording, explored = explore(EXAMPLES / "orders.py", "--broken", ack_on=ACKS, states=400)
+    found = explored[0].found[0]
+    saved = save_program_case(tmp_path / "cases", 0, recording.directory, found, "app.py")
+    case = load_program_case(saved)
+    again = judge_case(saved, case, space.root / "again")
+    assert [each.identity for each in again] == [found.finding.identity]
+    assert again[0].message == found.finding.message
+    assert (saved / "evidence" / "orders.db").exists()
