@@ -19,6 +19,7 @@ from crashlab.states.replay import require_same
 from crashlab.states.trace import load_trace
 from crashlab.writers.record.seccomp import KillAt, record_tree, seccomp_problem
 from crashlab.writers.record.seccomp import available as available_module
+from crashlab.writers.record.seccomp import run as run_module
 
 pytestmark = pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}")
 
@@ -254,6 +255,45 @@ def test_sqlite_s_own_map_of_the_shm_is_no_problem(python):
     recorded.prove()
 
 
+SABOTAGED = """
+from crashlab.writers.record.seccomp import child
+from crashlab.writers.record.seccomp.bytes_calls import BytesCalls
+from crashlab.writers.record.seccomp.reply import CONTINUE
+BytesCalls._writev = lambda *_: CONTINUE
+child.main()
+"""
+
+
+@pytest.mark.parametrize("sabotaged", [True, False])
+def test_a_call_that_the_recorder_overlooks(python, monkeypatch, sabotaged):
+    """The planted bug, and its correct twin."""
+    if sabotaged:
+        monkeypatch.setattr(run_module, "RECORDER", ("-c", SABOTAGED))
+    recorded = python("import os; os.writev(os.open('f', os.O_RDWR | os.O_CREAT), [b'overlooked'])").ok()
+    if sabotaged:
+        with pytest.raises(LabError, match="not whole"):
+            recorded.prove()
+    else:
+        recorded.prove()
+
+
+def test_signals_do_not_repeat_a_call(python):
+    recorded = python(
+        """
+import os, signal
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+f = os.open("f", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+for number in range(1000):
+    assert os.write(f, b"%08d" % number) == 8
+    os.close(os.open(f"g{number % 7}", os.O_RDWR | os.O_CREAT))
+signal.setitimer(signal.ITIMER_REAL, 0)
+assert open("f", "rb").read() == b"".join(b"%08d" % number for number in range(1000))
+"""
+    )
+    recorded.ok().prove()
+
+
 # How it ends.
 
 
@@ -286,6 +326,23 @@ def test_time_is_limited_and_nobody_is_left(python):
     assert recorded.tree.left == 1
     recorded.prove()
     assert not psutil.pid_exists(int((recorded.directory / "pid").read_text()))
+
+
+def test_a_storm_of_processes_ends_in_time(python):
+    recorded = python(
+        """
+import os, time
+for _ in range(60):
+    if not os.fork():
+        os.setsid()
+        while True: open(f"f{os.getpid()}", "w").write("x")
+time.sleep(600)
+""",
+        seconds_max=2,
+    )
+    assert recorded.tree.stopped == "seconds"
+    assert recorded.tree.left == 61
+    recorded.prove()
 
 
 def test_bytes_are_limited(python):
@@ -351,7 +408,7 @@ def test_the_command_line(tmp_path, mode):
 
 def test_apsw(python):
     pytest.importorskip("apsw")
-    code = "import apsw\nc = apsw.Connection('x.db')\nc.execute('PRAGMA journal_mode=wal; CREATE TABLE t (a)')\n"
+    code = "import apsw\nc = apsw.Connection('x.db')\nc.execute('PRAGMA journal_mode=wal; CREATE TABLE t (a)').fetchall()\n"
     recorded = python(
         code + "for n in range(30): c.execute('INSERT INTO t VALUES (?)', (n,))\nimport os; os._exit(0)"
     ).ok()

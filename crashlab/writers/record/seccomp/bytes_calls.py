@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import stat
 import struct
@@ -82,7 +83,8 @@ class BytesCalls:
             os.close(descriptor)
 
     def _written(self, file: File, descriptor: int, data: bytes, at: int | None, flags: int = 0) -> Reply:
-        if not data or (at is not None and at >= 1 << 63) or not _writable(descriptor):
+        state = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        if not data or (at is not None and at >= 1 << 63) or state & os.O_ACCMODE == os.O_RDONLY:
             return CONTINUE
         if flags & ~_RWF_KNOWN or flags & _RWF_APPEND:
             self._refused.add(f"pwritev2 with flags {flags:#x}")
@@ -93,12 +95,13 @@ class BytesCalls:
                 descriptor,
                 data,
                 at,
+                state,
                 lambda exact: os.pwritev(descriptor, [exact], -1 if at is None else at, flags),
             )
         elif at is None:
-            done = self._files.write(file, descriptor, data, None, lambda exact: os.write(descriptor, exact))
+            done = self._files.write(file, descriptor, data, None, state, lambda exact: os.write(descriptor, exact))
         else:
-            done = self._files.write(file, descriptor, data, at, lambda exact: os.pwrite(descriptor, exact, at))
+            done = self._files.write(file, descriptor, data, at, state, lambda exact: os.pwrite(descriptor, exact, at))
         if flags & (_RWF_DSYNC | _RWF_SYNC):
             self._files.synced(file)
         return done
@@ -207,8 +210,6 @@ def _capped(count: int) -> int:
 
 
 def _writable(descriptor: int) -> bool:
-    import fcntl
-
     return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
 
 

@@ -14,8 +14,6 @@ import sys
 import time
 from typing import NoReturn
 
-import psutil
-
 from crashlab.errors import LimitError
 from crashlab.log.writer import LogWriter
 from crashlab.writers.frames import read_frame, send_frame
@@ -82,23 +80,20 @@ class _Tree:
 
     def kill(self) -> None:
         """Kill every descendant, however many generations there are, and reap them."""
+        if not self.reap():
+            return
+        import psutil  # slow to load, and seldom needed
+
         me = psutil.Process()
         for turn in range(_KILL_ROUNDS_MAX):
             if not self.reap():
                 return
-            with contextlib.suppress(psutil.Error):
-                alive = [child for child in me.children(recursive=True) if _alive(child)]
-                self.left = max(self.left, len(alive)) if turn == 0 else self.left
-                for child in alive:
-                    with contextlib.suppress(psutil.Error):
+            for child in me.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if child.status() != psutil.STATUS_ZOMBIE:
+                        self.left += turn == 0
                         child.kill()
             time.sleep(0.001)
-
-
-def _alive(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
 
 
 def _become(order: TreeOrder, gate: socket.socket) -> NoReturn:
@@ -128,10 +123,16 @@ def _become(order: TreeOrder, gate: socket.socket) -> NoReturn:
 def main() -> None:
     """Serve one order."""
     tree: _Tree | None = None
+    loop: Loop | None = None
+
+    def notice(_number: int, _frame: object) -> None:
+        if loop is not None:
+            loop.look_soon = True
 
     def end(_number: int, _frame: object) -> None:
         if tree is not None:
             tree.told_to_end = True
+            notice(_number, _frame)
         else:
             os._exit(1)
 
@@ -143,10 +144,9 @@ def main() -> None:
         return
     adopt_orphans()
     for number in (signal.SIGALRM, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, notice)
     tree = _Tree(order)
     problem = ""
-    loop: Loop | None = None
     files: Files | None = None
     start_ns = time.monotonic_ns()
     try:

@@ -140,9 +140,13 @@ class Files:
             self._number(key, name, Role.MAIN)
         return descriptor
 
-    def write(self, file: File, descriptor: int, data: bytes, at: int | None, do: Callable[[bytes], int]) -> int:
-        """Write by `do(data)`, at an offset or where the open file stands; return how many bytes were written."""
-        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    def write(
+        self, file: File, descriptor: int, data: bytes, at: int | None, flags: int, do: Callable[[bytes], int]
+    ) -> int:
+        """Write by `do(data)`, at an offset or where the open file stands; return how many bytes were written.
+
+        `flags`: of the open file, as `F_GETFL` gives them.
+        """
         if flags & os.O_APPEND:
             offset = os.fstat(descriptor).st_size
         else:

@@ -28,6 +28,7 @@ NOTIFICATION = struct.Struct("<QIIiIQ6Q")
 """id, thread, flags, call, architecture, instruction pointer, six arguments (`struct seccomp_notif`)."""
 
 NOTIFICATION_BYTES = NOTIFICATION.size
+_NO_NOTIFICATION = bytes(NOTIFICATION_BYTES)
 _REPLY = struct.Struct("<QqiI")
 _ADD = struct.Struct("<QIIII")
 _RECEIVE, _SEND, _ADD_DESCRIPTOR, _SET_FLAGS = 0xC0502100, 0xC0182101, 0x40182103, 0x40082104
@@ -112,23 +113,26 @@ def take_descriptor(process: int, descriptor: int) -> int:
 
 
 class Listener:
-    """The listener's end: takes notifications, answers them. Answers may be given by several threads."""
+    """The listener's end: takes notifications, answers them."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._buffer = ctypes.create_string_buffer(NOTIFICATION_BYTES)
         self._address = ctypes.addressof(self._buffer)
+        self._view = memoryview(self._buffer).cast("B")
+        self._reply = ctypes.create_string_buffer(_REPLY.size)
+        self._reply_address = ctypes.addressof(self._reply)
         _ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP)  # Linux 6.6; without it the answer is the same, only later
 
     def receive(self) -> tuple[int, ...] | None:
         """Wait for the next call (see `NOTIFICATION`); None after a signal, or when the caller is gone."""
-        ctypes.memset(self._address, 0, NOTIFICATION_BYTES)
+        self._view[:] = _NO_NOTIFICATION  # the kernel insists
         if _ioctl(self.descriptor, _RECEIVE, self._address) < 0:
             number = ctypes.get_errno()
             if number in (errno.EINTR, errno.ENOENT):
                 return None
             raise _raise("SECCOMP_IOCTL_NOTIF_RECV")
-        return NOTIFICATION.unpack(self._buffer)
+        return NOTIFICATION.unpack(self._view)
 
     def go_on(self, call: int) -> None:
         """Let the kernel do the call as it is."""
@@ -158,8 +162,16 @@ class Listener:
             self.answer(call, -number)  # too many descriptors there: the call is ours again
 
     def _answer(self, call: int, value: int, error: int, flags: int) -> None:
-        raw = ctypes.create_string_buffer(_REPLY.pack(call, value, error, flags), _REPLY.size)
-        while _ioctl(self.descriptor, _SEND, ctypes.addressof(raw)) < 0:
+        _REPLY.pack_into(self._reply, 0, call, value, error, flags)
+        self._send(self._reply_address)
+
+    def answer_from_thread(self, call: int, result: int) -> None:
+        """End the call with 0 or a negative errno, from any thread."""
+        raw = ctypes.create_string_buffer(_REPLY.pack(call, 0, result, 0), _REPLY.size)
+        self._send(ctypes.addressof(raw))
+
+    def _send(self, address: int) -> None:
+        while _ioctl(self.descriptor, _SEND, address) < 0:
             number = ctypes.get_errno()
             if number == errno.ENOENT:
                 return  # killed meanwhile

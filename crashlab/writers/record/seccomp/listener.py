@@ -6,7 +6,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from crashlab.errors import LimitError
 from crashlab.writers.record.seccomp.answers import Answers
@@ -17,6 +17,9 @@ from crashlab.writers.record.seccomp.numbers import Machine
 from crashlab.writers.record.seccomp.reply import CONTINUE, Continue, Give, Later, Reply
 from crashlab.writers.record.seccomp.tasks import Tasks
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 __all__ = ["STOPPED_BYTES", "STOPPED_FOREIGN", "STOPPED_KILL", "Loop"]
 
 STOPPED_KILL, STOPPED_BYTES, STOPPED_FOREIGN = "kill point", "bytes", "32-bit program"
@@ -24,7 +27,11 @@ _SYNCS_AT_ONCE = 16
 
 
 class Loop:
-    """Serves one tree. `stopped`: why the tree has to be killed, empty while it need not."""
+    """Serves one tree.
+
+    `stopped`: why the tree has to be killed, empty while it need not. `look_soon`: set by the process's signal
+    handlers; a busy tree never lets a wait be interrupted.
+    """
 
     def __init__(self, descriptor: int, machine: Machine, files: Files) -> None:
         self._listener = Listener(descriptor)
@@ -35,6 +42,7 @@ class Loop:
         self._pool: ThreadPoolExecutor | None = None
         self.stopped = ""
         self.calls = 0
+        self.look_soon = False
 
     def run(self, look: Callable[[], bool]) -> None:
         """Serve until nobody is left, until `stopped`, or until `look`, asked after each signal, says so."""
@@ -43,10 +51,13 @@ class Loop:
         poll.register(self._listener.descriptor, select.POLLIN)
         try:
             while not self.stopped:
-                call = receive()
-                if call is None:
+                if self.look_soon:
+                    self.look_soon = False
                     if look() or any(what & select.POLLHUP and not what & select.POLLIN for _, what in poll.poll(0)):
                         return
+                call = receive()
+                if call is None:
+                    self.look_soon = True
                     continue
                 self.calls += 1
                 if call[4] != audit:
@@ -93,6 +104,8 @@ class Loop:
             self._sync(call, reply)
         else:
             if self._pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # slow to load, and seldom needed
+
                 self._pool = ThreadPoolExecutor(_SYNCS_AT_ONCE, initializer=_take_no_signals)
             self._pool.submit(self._sync, call, reply)
 
@@ -111,7 +124,7 @@ class Loop:
             self.stopped = STOPPED_BYTES
             return
         with contextlib.suppress(OSError):  # the listener is closed when the tree is being killed
-            self._listener.answer(call, result)
+            self._listener.answer_from_thread(call, result)
 
 
 def _take_no_signals() -> None:

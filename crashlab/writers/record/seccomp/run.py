@@ -19,6 +19,8 @@ __all__ = ["run_order"]
 OUTPUT_BYTES_MAX = 64 << 10
 """So much of the end of each output is kept."""
 
+RECORDER = ("-m", "crashlab.writers.record.seccomp.child")
+
 _SPARE_S = 30.0
 
 
@@ -63,16 +65,15 @@ def _run(order: TreeOrder, outputs: list[tuple[int, int]]) -> tuple[Report, list
                 with contextlib.suppress(OSError):
                     stream.close()
     if report is None or report.problem:
-        last = (
-            report.problem if report is not None else (seen[2].decode(errors="replace").splitlines() or ["no word"])[-1]
-        )
-        raise LabError(f"recording {order.argv[0]!r}: the recorder failed: {last}")
+        said = seen[2].decode(errors="replace").strip().splitlines()
+        last = said[-1] if said else f"it ended with {child.returncode} and said nothing"
+        raise LabError(f"recording {order.argv[0]!r}: the recorder failed: {report.problem if report else last}")
     return report, seen
 
 
 def _spawn(order: TreeOrder) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
-        [sys.executable, "-m", "crashlab.writers.record.seccomp.child"],
+        [sys.executable, *RECORDER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
