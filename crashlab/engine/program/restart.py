@@ -4,6 +4,7 @@ It gets the state's files laid over what its working directory held before the r
 is guarded but not recorded.
 """
 
+import os
 import shutil
 from pathlib import Path
 from random import Random
@@ -33,10 +34,15 @@ def sample_states(states: tuple[CrashState, ...], many: int, rng: Random) -> lis
 
 
 class Restarter:
-    """Runs a restart command on states of one recording."""
+    """Runs a restart command on states of one recording; its arguments are redirected as the program's are.
+
+    Raises:
+        UsageError: an argument names a database outside.
+    """
 
     def __init__(self, argv: tuple[str, ...], copy: PrivateCopy, trace: Trace, timeout_s: float, subject: str) -> None:
-        self._argv, self._copy, self._trace, self._timeout_s, self._subject = argv, copy, trace, timeout_s, subject
+        self._copy, self._trace, self._timeout_s, self._subject = copy, trace, timeout_s, subject
+        self._argv, self._environment = copy.redirect(argv), copy.environment()
         self._touched = set(trace.paths) | {file.path for file in trace.files}
 
     def run(self, state: CrashState, area: Path) -> Finding | None:
@@ -45,6 +51,7 @@ class Restarter:
         Raises:
             LabError: it could not be started under the guard, or was refused something.
         """
+        area = Path(os.path.realpath(area))
         work = area / "work"
         shutil.copytree(self._copy.before, work, symlinks=True)
         try:
@@ -55,11 +62,16 @@ class Restarter:
             with Materialiser(self._trace, area / "states") as files:
                 files.export(state, laid)
             shutil.copytree(laid, work, dirs_exist_ok=True)
-            argv = tuple(word.replace("{dir}", str(work)) for word in self._argv)
-            argv = tuple(
-                word.replace(str(self._copy.source), str(work)) if at else word for at, word in enumerate(argv)
+            theirs, ours = str(self._copy.work), str(work)
+            order = Launch(
+                tuple(word.replace(theirs, ours) for word in self._argv),
+                str(area / "run"),
+                ours,
+                self._timeout_s,
+                record=False,
+                environment={name: value.replace(theirs, ours) for name, value in self._environment.items()},
             )
-            ran = launch(Launch(argv, str(area / "run"), str(work), self._timeout_s, record=False))
+            ran = launch(order)
         finally:
             shutil.rmtree(area, ignore_errors=True)
         if ran.refused:

@@ -210,6 +210,9 @@ def test_an_existing_database_outside_is_refused_before_anything_starts_unless_m
     with pytest.raises(UsageError, match=r"'link\.db' is a link that leads to the database"):
         record(OUTSIDE, "database", "here.db")
     (tmp_path / "project" / "link.db").unlink()
+    inside = tmp_path / "project" / "new.db"
+    assert databases(record(OUTSIDE, "database", str(inside)).trace()) == ("new.db",)
+    assert not inside.exists(), "an absolute path of the working directory leads into the copy"
     recording = record(OUTSIDE, "database", str(outside), maps=((str(outside), "mine.db"),))
     assert databases(recording.trace()) == ("mine.db",)
     assert outside.read_bytes() == as_it_was
