@@ -137,7 +137,8 @@ def conclude(comparisons: Sequence[Comparison], computed: Sequence[Computed] = (
         classes = "process death and power loss at FULL" if computed else "process death"
         said.append(
             "So the evidence supports no claim that TRUNCATE loses or damages what PASSIVE would not: the choice is "
-            f"between waiting for readers and a WAL that grows. This holds for {classes}, on one sound SQLite."
+            f"between waiting for readers and a WAL that grows. This holds for {classes}, "
+            "with one writer and nobody but SQLite at the files."
         )
     return Conclusion(" ".join(said))
 
