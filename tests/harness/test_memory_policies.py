@@ -115,7 +115,7 @@ def test_the_conclusion_says_what_was_seen_and_no_more() -> None:
     assert "Neither policy lost an acked row: PASSIVE 0/100, 95 % upper bound 3.0 %" in clean
     assert "took longer in every round with: small database, no readers" in clean
     assert "no claim that TRUNCATE loses or damages" in clean
-    assert "This holds for process death, on" in clean
+    assert "This holds for process death, with one writer" in clean
     assert "no claim" not in str(conclude([compared((1.2, 3.0), 0)], [Computed(TRUNCATE, 100, 1, ("durability",))]))
     open_question = str(conclude([compared((0.9, 3.0), 0)]))
     assert "do not agree on which took longer" in open_question
