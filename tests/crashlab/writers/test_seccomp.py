@@ -201,6 +201,7 @@ def test_what_was_there_before(python, tmp_path):
         ("os.rename(elsewhere, 'g')", "moved into the run's directory"),
         ("os.mkdir('d'); open('d/f', 'w'); os.rename('d', 'e')", "renamed with files in it"),
         ("os.chroot('/')", "chroot"),
+        ("os.open(f'/proc/self/fd/{f.fileno()}', os.O_RDWR | os.O_TRUNC)", "through a link"),
         ("libc.mprotect(ctypes.c_void_p(shared), ctypes.c_size_t(4096), 3)", "was made writable"),
     ],
 )
@@ -317,6 +318,40 @@ def test_killed_at_an_exact_operation(python, torn):
     assert there == trace.data(op)[:torn]
 
 
+KILLED = """
+import os
+f = os.open("f", os.O_RDWR | os.O_CREAT); os.write(f, b"abc"); os.fsync(f)
+os.fsync(os.open(".", os.O_RDONLY)); os.rename("f", "g"); os.truncate("g", 1)
+os.open("g", os.O_WRONLY | os.O_TRUNC); os.unlink("g")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "there"),
+    [
+        ("create", 1, {}),
+        ("write", 1, {"f": b""}),
+        ("sync", 1, {"f": b"abc"}),
+        ("dirsync", 1, {"f": b"abc"}),
+        ("rename", 1, {"f": b"abc"}),
+        ("truncate", 1, {"g": b"abc"}),
+        ("truncate", 2, {"g": b"a"}),
+        ("delete", 1, {"g": b""}),
+    ],
+)
+def test_killed_before_each_kind_of_operation(python, kind, count, there):
+    recorded = python(KILLED, kill=KillAt(count, kind))
+    assert recorded.tree.stopped == "kill point"
+    recorded.prove()
+    assert {path.name: path.read_bytes() for path in recorded.directory.iterdir()} == there
+
+
+def test_a_kill_point_that_is_not_reached(python):
+    recorded = python(KILLED, kill=KillAt(2, "rename")).ok()
+    assert recorded.tree.stopped == ""
+    recorded.prove()
+
+
 def test_time_is_limited_and_nobody_is_left(python):
     sleeper = "import os, time; os.setsid(); open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeper!r}])"
@@ -408,10 +443,9 @@ def test_the_command_line(tmp_path, mode):
 
 def test_apsw(python):
     pytest.importorskip("apsw")
-    code = "import apsw\nc = apsw.Connection('x.db')\nc.execute('PRAGMA journal_mode=wal; CREATE TABLE t (a)').fetchall()\n"
-    recorded = python(
-        code + "for n in range(30): c.execute('INSERT INTO t VALUES (?)', (n,))\nimport os; os._exit(0)"
-    ).ok()
+    code = "import apsw, os\nc = apsw.Connection('x.db')\n"
+    code += "c.execute('PRAGMA journal_mode=wal; CREATE TABLE t (a)').fetchall()\n"
+    recorded = python(code + "for n in range(30): c.execute('INSERT INTO t VALUES (?)', (n,))\nos._exit(0)").ok()
     trace = recorded.prove()
     assert kinds(trace, "x.db-wal").count("WRITE") >= 60
     assert Path(recorded.directory / "x.db").exists()

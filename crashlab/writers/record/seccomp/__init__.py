@@ -15,7 +15,7 @@ recording must end with; see `crashlab.states.replay`.
 """
 
 from crashlab.writers.record.seccomp.available import seccomp_problem
-from crashlab.writers.record.seccomp.files import KillAt
+from crashlab.writers.record.seccomp.order import KillAt
 from crashlab.writers.record.seccomp.tree import RecordedTree, record_tree
 
 __all__ = ["KillAt", "RecordedTree", "record_tree", "seccomp_problem"]

@@ -20,8 +20,9 @@ from crashlab.log.format import Kind
 from crashlab.log.trace import DONE, HEAD, Role, TraceKind, encode_name, rename_payload, start_payload
 from crashlab.log.writer import LogWriter
 from crashlab.writers.record.names import Names
+from crashlab.writers.record.seccomp.order import KillAt
 
-__all__ = ["File", "Files", "KillAt", "KillReached"]
+__all__ = ["File", "Files", "KillReached"]
 
 T = TypeVar("T")
 
@@ -32,20 +33,6 @@ _SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6}9[0-9A-F]{2}$")  # sqlite3VdbeHalt's
 _SYNC_NORMAL, _SYNC_DATA_ONLY = 2, 0x10  # SQLITE_SYNC_NORMAL, SQLITE_SYNC_DATAONLY
 # The kinds' plain numbers: an enum member is slower to pass to struct.
 _WRITE, _DONE = int(TraceKind.WRITE), int(TraceKind.DONE)
-
-
-class KillAt(msgspec.Struct, frozen=True):
-    """Where the whole tree is killed: at the `count`-th operation of this kind on a file of this name.
-
-    `kind`: write, truncate, sync, create, delete, rename or dirsync; empty for any of them. `name`: relative to
-    the run's directory, empty for any. `torn`: how many bytes of the write reach the file first; with 0 the
-    operation did not happen at all.
-    """
-
-    count: int
-    kind: str = ""
-    name: str = ""
-    torn: int = 0
 
 
 class KillReached(BaseException):

@@ -17,7 +17,8 @@ __all__ = ["NameCalls"]
 _CWD = (-100) & 0xFFFFFFFF
 _REMOVE_DIRECTORY = 0x200
 _RENAME_NO_REPLACE = 1
-_EXISTING_OK = os.O_CREAT | os.O_TRUNC
+_LINKS_MAX = 40
+_MAKE_OR_CUT = os.O_CREAT | os.O_TRUNC
 
 
 class _Named(NamedTuple):
@@ -76,15 +77,37 @@ class NameCalls:
         if flags & os.O_TMPFILE == os.O_TMPFILE or flags & os.O_PATH:
             return CONTINUE  # a file without a name; giving it one is noticed
         found = self._named(task, directory, address)
-        if found.name is None or flags & os.O_DIRECTORY:
+        if found.name is None:
+            self._look_through(task, found.full, flags)
+            return CONTINUE
+        if flags & os.O_DIRECTORY:
             return CONTINUE
         if found.status is not None and not found.regular:
-            if stat.S_ISLNK(found.status.st_mode) and flags & _EXISTING_OK:
+            if stat.S_ISLNK(found.status.st_mode) and flags & _MAKE_OR_CUT:
                 self._files.problem(f"{found.name!r} is a symbolic link and was opened to create or truncate")
             return CONTINUE
         mode &= 0o7777 & ~self._tasks.umask(task.process)
         descriptor = self._files.open(found.full, found.name, flags | os.O_CLOEXEC | os.O_NOCTTY, mode)
         return Give(descriptor, bool(flags & os.O_CLOEXEC))
+
+    def _look_through(self, task: Task, full: str, flags: int) -> None:
+        """Notice a file of ours that is truncated or made through a link from elsewhere, `/dev/stdout` for one."""
+        if not flags & _MAKE_OR_CUT or flags & os.O_NOFOLLOW:
+            return
+        for _ in range(_LINKS_MAX):
+            for own in ("/dev/fd/", "/proc/self/fd/", "/proc/thread-self/fd/"):
+                if full.startswith(own):
+                    full = f"/proc/{task.thread}/fd/{full[len(own) :]}"
+            try:
+                target = os.readlink(full)  # noqa: PTH115 - it may be no path
+            except OSError:
+                break
+            full = os.path.join(os.path.dirname(full), target)
+        else:
+            return
+        name = self._files.names.relative(full)
+        if name is not None and (flags & os.O_TRUNC or not os.path.lexists(full)):
+            self._files.problem(f"{name!r} was opened to create or truncate through a link")
 
     def _openat2(self, task: Task, args: tuple[int, ...]) -> Reply:
         (flags,) = struct.unpack("<Q", self._tasks.memory.read(task.thread, args[2], 8).ljust(8, b"\0"))

@@ -1,10 +1,25 @@
-"""What the owner and the recorder's process say to each other."""
+"""What the owner and the recorder's process say to each other.
+
+This module and those of the owner's side can be loaded on any system, so that it can be said why it is the wrong one.
+"""
 
 import msgspec
 
-from crashlab.writers.record.seccomp.files import KillAt
+__all__ = ["KillAt", "Report", "TreeOrder", "TreeStarted"]
 
-__all__ = ["Report", "TreeOrder", "TreeStarted"]
+
+class KillAt(msgspec.Struct, frozen=True):
+    """Where the whole tree is killed: at the `count`-th operation of this kind on a file of this name.
+
+    `kind`: write, truncate, sync, create, delete, rename or dirsync; empty for any of them. `name`: relative to
+    the run's directory, empty for any. `torn`: how many bytes of the write reach the file first; with 0 the
+    operation did not happen at all.
+    """
+
+    count: int
+    kind: str = ""
+    name: str = ""
+    torn: int = 0
 
 
 class TreeOrder(msgspec.Struct, frozen=True):

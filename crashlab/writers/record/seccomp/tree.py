@@ -11,8 +11,7 @@ import msgspec
 from crashlab.errors import SubjectError, TapUnavailableError
 from crashlab.model.history import Ended, EndKind
 from crashlab.writers.record.seccomp.available import seccomp_problem
-from crashlab.writers.record.seccomp.files import KillAt
-from crashlab.writers.record.seccomp.order import Report, TreeOrder
+from crashlab.writers.record.seccomp.order import KillAt, Report, TreeOrder
 from crashlab.writers.record.seccomp.run import run_order
 
 __all__ = ["RecordedTree", "record_tree"]
