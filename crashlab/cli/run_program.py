@@ -21,7 +21,7 @@ from crashlab.engine.program.record import Recording, load_recording, record_pro
 from crashlab.engine.program.restart import Restarter, sample_states
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.workspace import Workspace
-from crashlab.errors import CrashlabError, UsageError
+from crashlab.errors import UsageError
 from crashlab.model.finding import Finding
 from crashlab.model.program import Program
 from crashlab.model.seed import rng_for
@@ -85,7 +85,7 @@ def run_program(options: ProgramOptions, output: Output) -> int:
         code = _code(result)
         data = msgspec.json.format(msgspec.json.encode(_data(result, code)))
         (records / RECORD).write_bytes(data + b"\n")
-    except CrashlabError:
+    except BaseException:
         if not kept:
             drop_run_directory(records)
         raise

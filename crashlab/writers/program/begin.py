@@ -1,7 +1,10 @@
 """What the start-up hook puts in place in a process of the program, before the program's first line."""
 
 import atexit
+import ctypes
 import os
+import signal
+import sys
 from typing import Any
 
 from crashlab.errors import CrashlabError
@@ -13,12 +16,14 @@ from crashlab.writers.program.output import AckLines
 from crashlab.writers.program.spool import Spool
 from crashlab.writers.record import PlainFiles
 
+_PR_SET_PDEATHSIG = 1
 _kept: list[Any] = []
 """The tap lives as long as the process: connections that nobody closes are closed by the interpreter at its end."""
 
 
 def begin(order: dict[str, Any]) -> None:
     """Record this process, or only guard it, as the order says; a failure is told to the lab, the program goes on."""
+    _die_with(order["owner"])
     spool = Spool(order["spool"])
     guard = Guard((order["copy"], *order["also"]), spool)
     try:
@@ -42,6 +47,12 @@ def begin(order: dict[str, Any]) -> None:
             spool.tell({"problem": str(tap.errors[0])})
 
     atexit.register(over)
+
+
+def _die_with(owner: int) -> None:
+    """Let the kernel end the program's first process if the lab itself is killed (Linux)."""
+    if sys.platform.startswith("linux") and os.getppid() == owner:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _log(order: dict[str, Any]) -> LogWriter:

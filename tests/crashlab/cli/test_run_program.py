@@ -5,9 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+
+from crashlab.engine.workspace import Workspace
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "programs"
 
@@ -111,3 +115,21 @@ def test_what_cannot_be_judged_has_a_clear_answer(lab, words, code, says):
     if code == 2:
         assert len(answer.stderr.splitlines()) == 1
         assert not (lab.project / ".crashlab").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel ends the program on Linux alone")
+def test_a_killed_lab_leaves_no_program_behind(lab):
+    (lab.project / "sleeper.py").write_text("import time; time.sleep(120)")
+    command = [sys.executable, "-c", "from crashlab.cli import main; main()", "run", "--", sys.executable, "sleeper.py"]
+    owner = psutil.Popen(command, cwd=lab.project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (children := owner.children()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(1.0)  # the hook runs at the start of the program's Python
+    owner.kill()
+    owner.wait()
+    _gone, alive = psutil.wait_procs(children, timeout=10)
+    assert children
+    assert alive == []
+    with Workspace():
+        pass  # which removes what the killed one left
