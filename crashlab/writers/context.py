@@ -13,6 +13,7 @@ from crashlab.model.seed import rng_for
 from crashlab.writers.clock import SteppedClock
 from crashlab.writers.order import Order
 
+SIGNAL_PREFIX = ".crashlab-signal."
 _POLL_S = 0.0002
 
 
@@ -67,4 +68,4 @@ class RunContext:
             time.sleep(_POLL_S)
 
     def _flag(self, name: str) -> Path:
-        return self.directory / f"signal.{name}"
+        return self.directory / f"{SIGNAL_PREFIX}{name}"

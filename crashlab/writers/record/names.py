@@ -5,7 +5,7 @@ import re
 import sys
 from typing import Any
 
-_LABS_OWN = re.compile(r"log\.\d+(-fork\d+)*\.\d{4}|stderr\.\d+|signal\..*|replayed/.*")
+_LABS_OWN = re.compile(r"log\.\d+(-fork\d+)*\.\d{4}|stderr\.\d+|\.crashlab-signal\..*|replayed/.*")
 _CACHED_MAX = 4096
 
 

@@ -457,7 +457,7 @@ def test_a_full_disk_in_the_middle_of_a_write_is_recorded_as_short_as_it_was(rec
 def test_files_outside_and_the_labs_own_are_not_recorded(recorded):
     def work(directory):
         (directory.parent / "outside").write_bytes(b"1")
-        (directory / "signal.ready").touch()
+        (directory / ".crashlab-signal.ready").touch()
         (directory / "state.db-shm").write_bytes(b"1")
         (directory.parent / "run-not").mkdir()
         (directory.parent / "run-not" / "f").write_bytes(b"1")
