@@ -25,10 +25,13 @@ from crashlab.engine.casedir import CASE_FILE
 from crashlab.faults.fault import KINDS, parse_fault
 from crashlab.faults.hangup import HangUpFault
 from crashlab.faults.kill import PHASES
+from crashlab.gallery.exhibit import Kind
+from crashlab.gallery.mechanisms import load_exhibits
 from crashlab.model.event import EventKind
 from crashlab.model.phase import Phase
 from crashlab.oracles.all import ORACLES
 from crashlab.pytest_plugin.settings import OPTIONS
+from crashlab.report.exhibits_markdown import exhibits_markdown
 from crashlab.writers.launcher import can_hang_up
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -270,6 +273,36 @@ def test_configuration_page_has_every_key(title: str, kind: type[msgspec.Struct]
         if field.name in shown and isinstance(default, str | int):
             shown_default = shown[field.name].strip("`")
             assert shown_default == (f'"{default}"' if isinstance(default, str) else str(default)), field.name
+
+
+def generated(page: str, what: str) -> str:
+    _, _, rest = page.partition(f"<!-- generated: {what} -->\n")
+    block, end, _ = rest.partition(f"<!-- end of {what} -->")
+    assert end, f"no generated {what}"
+    return block
+
+
+def test_mechanisms_page_has_every_exhibit_as_it_is() -> None:
+    page = read(ROOT / "docs" / "mechanisms.md")
+    exhibits = load_exhibits()
+    shown = generated(page, "exhibits")
+    assert shown.strip() == exhibits_markdown(exhibits.values()).strip(), "run docs/update_mechanisms.py"
+    headings = {heading.casefold() for heading in re.findall(r"^###+ (\S+?):?(?:$| )", shown, re.MULTILINE)}
+    for target in re.findall(r"\]\(#([a-z0-9-]+)\)", page):
+        assert target in headings or target == "features", target
+
+
+def test_mechanisms_page_s_table_is_a_recorded_run_of_every_exhibit() -> None:
+    table = generated(read(ROOT / "docs" / "mechanisms.md"), "table")
+    rows = dict(re.findall(r"^\| ((?!exhibit)[a-z]\S*) \| (.+) \|$", table, re.MULTILINE))
+    for exhibit in load_exhibits().values():
+        if exhibit.in_default_run:
+            damage, control, result = rows.pop(exhibit.id).split(" | ")
+            innocent = exhibit.kind is Kind.ACQUITTAL
+            assert result.startswith(("as expected", "skipped")), exhibit.id
+            if not result.startswith("skipped"):
+                assert (damage, control) == (("0/20", "20/20") if innocent else ("20/20", "0/20")), exhibit.id
+    assert not rows
 
 
 def test_configuration_page_s_example_is_valid(tmp_path: Path) -> None:
