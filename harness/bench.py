@@ -1,4 +1,4 @@
-"""The store's own bench: `record_*` beside the same transaction written by hand in bare sqlite3."""
+"""The store's own bench: `record_*` and the books beside the same transaction written by hand in bare sqlite3."""
 
 import sqlite3
 import tempfile
@@ -8,15 +8,17 @@ from pathlib import Path
 
 from crashlab.decide.bench import Figure, compare
 from crashlab.engine.workspace import Workspace
+from harness.bench_books import bare_rate, paper_work, store_rate
 from store import StateManager
 
 COMMITS = 2000
 
 
 def bench_store(*, rounds: int) -> Iterator[Figure]:
-    """Commits per second of `record_system_metric` and `record_fill` beside bare insert-and-commit.
+    """Commits per second of `record_system_metric`, `record_fill` and the trading books beside bare sqlite3.
 
-    The baseline runs on the store's own schema and settings: BEGIN IMMEDIATE, one INSERT, COMMIT.
+    The baseline runs on the store's own schema and settings: BEGIN IMMEDIATE, one INSERT, COMMIT; that of the books
+    has the transactions of the workload `paper_session` (`harness.bench_books`).
     """
     with Workspace() as space:
         yield compare(
@@ -34,6 +36,15 @@ def bench_store(*, rounds: int) -> Iterator[Figure]:
             rounds=rounds,
             unit="commits/s",
             wanted="at least 0.87 of bare sqlite3 (15 % added)",
+        )
+        work = paper_work()
+        yield compare(
+            "paper_session",
+            lambda: store_rate(space.root, work),
+            lambda: bare_rate(space.root, work),
+            rounds=rounds,
+            unit="commits/s",
+            wanted="at least 0.80 of bare sqlite3",
         )
 
 

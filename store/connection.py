@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
 
 from store.errors import StoreClosed, StoreError, StoreIdentity, StoreValidation
 from store.identity import OpenFiles
@@ -21,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 MEMORY: Final = ":memory:"
 
+Result = TypeVar("Result")
 Connect = Callable[..., sqlite3.Connection]
 Clock = Callable[[], int]
 
@@ -76,19 +77,27 @@ class Database:
         Holds the lock throughout, so keep it short. A nested call joins the outer transaction.
         """
         with self._lock:
-            connection = self._require()
+            connection = self._connection
+            if connection is None:
+                raise self._not_open()
             if self._in_block:
                 yield
                 return
-            self._refuse_reentry(connection)
-            self._check_identity_if_due(connection)
+            if connection.in_transaction:
+                self._refuse_reentry(connection)
+            files = self._files
+            if files is not None and files.due():
+                self._check_identity(connection)
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 self._in_block = True
                 yield
-                self._require()
-                self._require_block(connection)
-                self._check_identity_if_due(connection)
+                if self._connection is None:
+                    raise self._not_open()
+                if not connection.in_transaction:
+                    self._require_block(connection)
+                if files is not None and files.due():
+                    self._check_identity(connection)
                 connection.execute("COMMIT")
             except BaseException:
                 self._roll_back(connection)
@@ -106,7 +115,8 @@ class Database:
             if connection is None:
                 raise self._not_open()
             if self._in_block:
-                self._require_block(connection)
+                if not connection.in_transaction:
+                    self._require_block(connection)
                 cursor = connection.execute(sql, parameters)
                 return cursor.lastrowid or 0, cursor.rowcount
             if connection.in_transaction:
@@ -127,6 +137,45 @@ class Database:
                     raise self._not_open() from error
                 raise
             return outcome
+
+    def _atomically(self, work: Callable[[sqlite3.Cursor], Result]) -> Result:
+        """Run `work(cursor)` as a `transaction()` of its own, in half the time; inside an open one as part of it.
+
+        `work` runs statements on the cursor and nothing that takes long.
+        """
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                raise self._not_open()
+            if self._in_block:
+                return self._within(connection, work)
+            if connection.in_transaction:
+                self._refuse_reentry(connection)
+            files = self._files
+            if files is not None and files.due():
+                self._check_identity(connection)
+            try:
+                cursor = connection.execute("BEGIN IMMEDIATE")
+                self._in_block = True
+                result = work(cursor)
+                if self._connection is None:
+                    raise self._not_open()
+                if not connection.in_transaction:
+                    self._require_block(connection)
+                cursor.execute("COMMIT")
+            except BaseException as error:
+                self._roll_back(connection)
+                if self._connection is None and isinstance(error, sqlite3.Error):
+                    raise self._not_open() from error
+                raise
+            finally:
+                self._in_block = False
+            return result
+
+    def _within(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Cursor], Result]) -> Result:
+        """Run `work` inside an open block; what it did before an error stays, for the block to decide on."""
+        self._require_block(connection)
+        return work(connection.cursor())
 
     def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         """Run one query and fetch every row before the lock is released.
@@ -170,10 +219,6 @@ class Database:
         change = None if self._files is None else self._files.change()
         if change is not None:
             self._retire(connection, change)
-
-    def _check_identity_if_due(self, connection: sqlite3.Connection) -> None:
-        if self._files is not None and self._files.due():
-            self._check_identity(connection)
 
     def _retire(self, connection: sqlite3.Connection, change: str) -> NoReturn:
         assert self._files is not None

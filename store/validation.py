@@ -22,6 +22,7 @@ MAX_TEXT: Final = 1_000_000  # characters in a value; SQLite's own limit is 10**
 _PLAIN: Final = r"(?:0|[1-9][0-9]{0,29})(?:\.[0-9]{1,30})?"
 _DECIMAL: Final = re.compile(_PLAIN)
 _ABOVE_ZERO: Final = rf"(?=[0.]*[1-9]){_PLAIN}"
+_ONE_AMOUNT: Final = re.compile(_ABOVE_ZERO).fullmatch
 _TWO_AMOUNTS: Final = re.compile(f"{_ABOVE_ZERO} {_ABOVE_ZERO}").fullmatch
 
 
@@ -103,6 +104,11 @@ def amount(value: object, what: str) -> str:
     if not plain.strip("0."):
         raise StoreValidation(f"{what} must be greater than zero, not {shown(value)}")
     return plain
+
+
+def usual_amount(value: object, what: str) -> str:
+    """As `amount`; the usual text passes after one match."""
+    return value if type(value) is str and _ONE_AMOUNT(value) else amount(value, what)
 
 
 def are_amounts(first: object, second: object) -> bool:

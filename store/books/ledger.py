@@ -1,8 +1,9 @@
 """The inventory ledger: what each fill did to each asset, and the running balance of fills alone."""
 
+import sqlite3
 from typing import Final, NamedTuple
 
-from store.books.units import Asset, Holdings, value_of
+from store.books.units import MAX_BALANCE, Holdings
 from store.books.units import balance as checked
 from store.books.writes import BookWrites
 from store.validation import MAX_INTEGER, integer
@@ -45,15 +46,18 @@ class Ledger(BookWrites):
         rows = self._read(f"SELECT {_COLUMNS} FROM inventory_ledger WHERE {where} ORDER BY entry_id LIMIT ?", values)
         return [LedgerEntry(*row) for row in rows]
 
-    def _post(self, session_id: int, fill_id: str, before: Holdings, delta: Holdings, now: int) -> None:
+    def _post(
+        self, cursor: sqlite3.Cursor, session_id: int, fill_id: str, before: Holdings, delta: Holdings, now: int
+    ) -> None:
         """Write a fill's two entries; `before` are the balances of fills so far."""
-        xrp = self._next_balance(before.of(Asset.XRP), delta.of(Asset.XRP))
-        rlusd = self._next_balance(before.of(Asset.RLUSD), delta.of(Asset.RLUSD))
-        self._write(_INSERT, (session_id, fill_id, delta.xrp_drops, xrp, delta.rlusd_micros, rlusd, now))
+        xrp = self._next_balance(before[0], delta[0])
+        rlusd = self._next_balance(before[1], delta[1])
+        cursor.execute(_INSERT, (session_id, fill_id, delta[0], xrp, delta[1], rlusd, now))
 
     def _next_balance(self, balance: int, delta: int) -> int:
         """The balance after a fill; raises StoreValidation when that is too large."""
-        return checked(balance + delta, "the new balance")
+        after = balance + delta
+        return after if -MAX_BALANCE <= after <= MAX_BALANCE else checked(after, "the new balance")
 
     def _fills_only(self, session_id: int) -> Holdings:
         """What one session's fills add up to, by the ledger."""
@@ -65,7 +69,6 @@ class Ledger(BookWrites):
         return Holdings(*rows[0])
 
 
-def delta_of(side: str, drops: int, price: str) -> Holdings:
+def delta_of(side: str, drops: int, worth: int) -> Holdings:
     """What a fill does: a buy adds XRP and takes its worth in RLUSD, a sell the other way round."""
-    worth = value_of(drops, price)
     return Holdings(drops, -worth) if side == "buy" else Holdings(-drops, worth)

@@ -1,19 +1,17 @@
 """Market snapshots: the touch, our quotes, and how far from it they are."""
 
-from decimal import Context, Decimal, Inexact
-from typing import Any, ClassVar, Final, NamedTuple
+import sqlite3
+from decimal import Decimal
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
-from store.books.writes import IN_SESSION, BookWrites
+from store.books.writes import IN_SESSION, BookWrites, only_taken
 from store.errors import StoreValidation
-from store.validation import MAX_INTEGER, amount, integer, shown
+from store.validation import MAX_INTEGER, integer, shown, usual_amount
 
 TOUCH_KEY: Final = "tick_distance_to_touch"
 WITHIN_BPS: Final = 2
 
 _BPS: Final = 10_000
-# 30 digits on each side of the point, sums of two, times 20000: exact, or an error.
-_EXACT: Final = Context(prec=130, traps=[Inexact])
-_NEAR: Final = Context(prec=40)
 
 _COLUMNS = (
     "snapshot_id, session_id, tick, best_bid, best_ask, our_bid, our_ask, mid, distance_to_bid_touch_bps, "
@@ -31,6 +29,10 @@ _ROLL: Final = (
     "WHERE session_id = ?3 ORDER BY tick DESC LIMIT ?4) WHERE true "
     "ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"
 )
+
+
+# Prices as text (best bid, best ask, ours), mid, distances to the touch in bps, whether within 2 of them.
+_View: TypeAlias = tuple[str, str, str | None, str | None, str, float | None, float | None, int | None, int | None]
 
 
 class MarketSnapshot(NamedTuple):
@@ -74,26 +76,24 @@ class Markets(BookWrites):
         Repeating the same call changes nothing. Raises StoreValidation for a tick recorded with other contents, a
         book that is crossed, an unknown or closed session.
         """
-        integer(session_id, "session_id", least=1), integer(tick, "tick")
-        bid, ask = amount(best_bid, "best_bid"), amount(best_ask, "best_ask")
-        ours = (
-            None if our_bid is None else amount(our_bid, "our_bid"),
-            None if our_ask is None else amount(our_ask, "our_ask"),
-        )
-        best = Decimal(bid), Decimal(ask)
-        if best[0] > best[1]:
-            raise StoreValidation(f"best_bid {shown(bid)} is above best_ask {shown(ask)}")
-        content = (bid, ask, *ours)
-        bid_bps, near_bid = _distance(None if ours[0] is None else _EXACT.subtract(Decimal(ours[0]), best[0]), best)
-        ask_bps, near_ask = _distance(None if ours[1] is None else _EXACT.subtract(best[1], Decimal(ours[1])), best)
-        values = (session_id, tick, *content, _mid(best), bid_bps, ask_bps, near_bid, near_ask)
-        with self._atomic():
+        integer(session_id, "session_id", 1), integer(tick, "tick")
+        view = _view(best_bid, best_ask, our_bid, our_ask)
+
+        def work(cursor: sqlite3.Cursor) -> int | None:
             now = self._now()
-            row = self._insert(_INSERT, (*values, now), session_id, now)
-            if row is None:
-                return self._recorded_before(session_id, tick, content, now)
-            self._roll_touches(session_id, now)
-        return row
+            values = (session_id, tick, *view, now, session_id, now + self.CLOCK_SLACK_NS)
+            try:
+                cursor.execute(_INSERT, values)
+            except sqlite3.IntegrityError as error:
+                only_taken(error)
+                return self._recorded_before(session_id, tick, view[:4], now)
+            if cursor.rowcount == 0:
+                return self._recorded_before(session_id, tick, view[:4], now)
+            row = cursor.lastrowid
+            self._roll_touches(cursor, session_id, now)
+            return row
+
+        return self._atomically(work) or 0
 
     def market_snapshots(self, session_id: int, *, after: int = -1, limit: int | None = None) -> list[MarketSnapshot]:
         """A session's snapshots in the order of their ticks, with `tick` above `after`."""
@@ -120,29 +120,66 @@ class Markets(BookWrites):
             raise StoreValidation(f"tick {tick} of session {session_id} is already recorded otherwise")
         return int(rows[0][0])
 
-    def _roll_touches(self, session_id: int, now: int) -> None:
+    def _roll_touches(self, cursor: sqlite3.Cursor, session_id: int, now: int) -> None:
         """Set the rolling key to the newest `TOUCH_WINDOW` ticks: a JSON list of [tick, bid bps, ask bps].
 
         Newest first, made from the table, so that it cannot say anything else than the table does.
         """
-        self._write(_ROLL, (TOUCH_KEY, now, session_id, self.TOUCH_WINDOW))
+        cursor.execute(_ROLL, (TOUCH_KEY, now, session_id, self.TOUCH_WINDOW))
 
 
-def _mid(best: tuple[Decimal, Decimal]) -> str:
-    # Half of a sum of two finite decimals is one decimal place longer at most: no rounding.
-    return format(_EXACT.divide(_EXACT.add(*best), Decimal(2)), "f")
+def _view(best_bid: object, best_ask: object, our_bid: object, our_ask: object) -> _View:
+    """Check the prices and measure the distances; raises StoreValidation for bad or crossed prices.
 
-
-def _distance(ahead: Decimal | None, best: tuple[Decimal, Decimal]) -> tuple[float | None, bool | None]:
-    """How far ahead of the touch a quote is, in basis points of the mid, and whether that is within 2 of it.
-
-    The float is rounded, the flag is decided exactly: |ahead|·10⁴ ≤ 2·mid.
+    All of it in integers of the last decimal place that a price has: exact but for the one division that makes the
+    float. The flag is decided without it: |ahead|·10⁴ ≤ 2·mid.
     """
-    if ahead is None:
-        return None, None
-    twice_parts, twice_mid = _EXACT.multiply(ahead, Decimal(2 * _BPS)), _EXACT.add(*best)
-    near = _EXACT.abs(twice_parts) <= _EXACT.multiply(Decimal(WITHIN_BPS), twice_mid)
-    return float(_NEAR.divide(twice_parts, twice_mid)), near
+    bid, bid_whole, bid_part = _price(best_bid, "best_bid")
+    ask, ask_whole, ask_part = _price(best_ask, "best_ask")
+    places = max(len(bid_part), len(ask_part))
+    bids, asks = int(bid_whole + bid_part.ljust(places, "0")), int(ask_whole + ask_part.ljust(places, "0"))
+    if bids > asks:
+        raise StoreValidation(f"best_bid {shown(bid)} is above best_ask {shown(ask)}")
+    twice_mid = bids + asks
+    ours_bid, bid_bps, near_bid = _distance(our_bid, "our_bid", bids, 1, places, twice_mid)
+    ours_ask, ask_bps, near_ask = _distance(our_ask, "our_ask", asks, -1, places, twice_mid)
+    return bid, ask, ours_bid, ours_ask, _half(twice_mid, places), bid_bps, ask_bps, near_bid, near_ask
+
+
+def _price(value: object, what: str) -> tuple[str, str, str]:
+    """A price as text, and that text before and after the point."""
+    price = usual_amount(value, what)
+    whole, _, part = price.partition(".")
+    return price, whole, part
+
+
+def _distance(
+    ours: object, what: str, touch: int, sign: int, places: int, twice_mid: int
+) -> tuple[str | None, float | None, int | None]:
+    """Our price as text, how far ahead of the touch it is, in basis points of the mid, and whether within 2."""
+    if ours is None:
+        return None, None, None
+    price, whole, part = _price(ours, what)
+    if len(part) > places:
+        finer = int(10 ** (len(part) - places))
+        touch, twice_mid = touch * finer, twice_mid * finer
+        ahead = int(whole + part) - touch
+    else:
+        ahead = int(whole + part.ljust(places, "0")) - touch
+    twice_parts = 2 * _BPS * sign * ahead
+    # Not a bool: binding one takes the driver three times as long as an int.
+    return price, twice_parts / twice_mid, 1 if abs(twice_parts) <= WITHIN_BPS * twice_mid else 0
+
+
+def _half(twice: int, places: int) -> str:
+    """Half of an integer of 10**-places as decimal text; one place longer where that is needed."""
+    half, odd = divmod(twice, 2)
+    if odd:
+        half, places = half * 10 + 5, places + 1
+    if not places:
+        return str(half)
+    digits = str(half).zfill(places + 1)
+    return f"{digits[:-places]}.{digits[-places:]}"
 
 
 def _snapshot(row: tuple[Any, ...]) -> MarketSnapshot:

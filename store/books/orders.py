@@ -10,7 +10,7 @@ from store.books.units import to_units
 from store.books.writes import IN_SESSION, BookWrites
 from store.errors import StoreValidation
 from store.fills import Side
-from store.validation import MAX_INTEGER, amount, did_you_mean, integer, name, shown
+from store.validation import MAX_INTEGER, did_you_mean, integer, name, shown, usual_amount
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,12 @@ _ACCEPT: Final = (
     "status = CASE status WHEN 'SUBMITTED' THEN 'ACTIVE' ELSE status END "
     f"WHERE order_id = ? AND offer_sequence IS NULL AND {IS_LIVE}"
 )
+_SENT: Final = "UPDATE orders SET submit_tx_hash = ?, updated_at = ? WHERE order_id = ? AND submit_tx_hash IS NULL"
+_FAIL: Final = (
+    "UPDATE orders SET status = 'FAILED', failure_reason = ?, updated_at = ? "
+    "WHERE order_id = ? AND status = 'SUBMITTED'"
+)
+_END: Final = f"UPDATE orders SET status = ?, failure_reason = ?, updated_at = ? WHERE order_id = ? AND {IS_LIVE}"
 _COLUMNS = (
     "order_row, order_id, session_id, side, price, quantity_drops, filled_drops, status, created_at, updated_at, "
     "submit_tx_hash, offer_sequence, failure_reason"
@@ -87,26 +93,25 @@ class Orders(BookWrites):
             raise StoreValidation(f"side must be 'buy' or 'sell', not {shown(side)}")
         name(order_id, "order_id")
         integer(session_id, "session_id", least=1)
-        content: tuple[object, ...] = (side, amount(price, "price"), to_units(quantity, "quantity"))
+        price, drops = usual_amount(price, "price"), to_units(quantity, "quantity")
         tx_hash = None if submit_tx_hash is None else name(submit_tx_hash, "submit_tx_hash")
         with self._lock:
             now = self._now()
-            row = self._insert(_SUBMIT, (order_id, session_id, *content, now, now, tx_hash), session_id, now)
-            return row or self._submitted_before(order_id, content, session_id, tx_hash, now)
+            limit = now + self.CLOCK_SLACK_NS
+            row = self._insert(
+                _SUBMIT, (order_id, session_id, side, price, drops, now, now, tx_hash, session_id, limit)
+            )
+            return row or self._submitted_before(order_id, (side, price, drops), session_id, tx_hash, now)
 
     def record_submit_tx(self, order_id: str, submit_tx_hash: str) -> None:
         """Note the hash of the transaction that submitted the order; raises StoreValidation for a second one."""
         name(submit_tx_hash, "submit_tx_hash")
-        with self._atomic():
-            order = self._require_order(order_id)
-            if order.submit_tx_hash == submit_tx_hash:
+        with self._lock:
+            if self._write(_SENT, (submit_tx_hash, self._now(), order_id))[1]:
                 return
-            if order.submit_tx_hash is not None:
+            order = self._require_order(order_id)
+            if order.submit_tx_hash != submit_tx_hash:
                 raise StoreValidation(f"order {shown(order_id)} was submitted by {shown(order.submit_tx_hash)}")
-            self._write(
-                "UPDATE orders SET submit_tx_hash = ?, updated_at = ? WHERE order_row = ?",
-                (submit_tx_hash, self._now(), order.order_row),
-            )
 
     def accept_order(self, order_id: str, offer_sequence: int) -> bool:
         """Note the exchange's sequence number; a SUBMITTED order becomes ACTIVE. Whether the order is live.
@@ -132,11 +137,13 @@ class Orders(BookWrites):
         Raises StoreValidation for an unknown order, or one that is on the book.
         """
         name(reason, "reason")
-        with self._atomic():
+        with self._lock:
+            if self._write(_FAIL, (reason, self._now(), order_id))[1]:
+                return True
             order = self._require_order(order_id)
-            if order.status in (OrderStatus.ACTIVE, OrderStatus.PARTIALLY_FILLED):
+            if order.status in LIVE:
                 raise StoreValidation(f"order {shown(order_id)} is {order.status.value}; cancel it instead")
-            return self._end_order(order_id, OrderStatus.FAILED, reason)
+            return False
 
     def cancel_order(self, order_id: str, reason: str) -> bool:
         """Mark a live order CANCELED; True when this call did it, False (nothing changes) if it had ended.
@@ -206,11 +213,7 @@ class Orders(BookWrites):
 
     def _end_order(self, order_id: str, status: OrderStatus, reason: str) -> bool:
         """Compare and set: only a live order ends; a late cancel never overwrites what has ended."""
-        _, changed = self._write(
-            f"UPDATE orders SET status = ?, failure_reason = ?, updated_at = ? WHERE order_id = ? AND {IS_LIVE}",
-            (status.value, reason, self._now(), order_id),
-        )
-        return changed > 0
+        return self._write(_END, (status.value, reason, self._now(), order_id))[1] > 0
 
     def _orphans(self, now: int) -> list[str]:
         rows = self._read(

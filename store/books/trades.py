@@ -1,18 +1,18 @@
 """Trades: a fill of an order, its two ledger entries and the order's new state, in one transaction."""
 
 import logging
-from contextlib import AbstractContextManager
+import sqlite3
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from store.books.ledger import BALANCES, Ledger, delta_of
-from store.books.orders import LIVE, Orders, no_order
+from store.books.orders import LIVE, Orders, OrderStatus, no_order
 from store.books.schema import IS_LIVE
-from store.books.units import Holdings, decimal_text, to_units
+from store.books.units import Holdings, decimal_text, trade
 from store.books.writes import IN_SESSION
 from store.errors import StoreValidation
 from store.fills import Fill, Fills, fill_of
-from store.validation import amount, integer, name, shown
+from store.validation import integer, name, shown
 
 _log = logging.getLogger(__name__)
 
@@ -29,19 +29,6 @@ _ORDER: Final = (
     f"status = CASE WHEN NOT {IS_LIVE} THEN status "
     "WHEN filled_drops + ?1 = quantity_drops THEN 'FILLED' ELSE 'PARTIALLY_FILLED' END WHERE order_id = ?3"
 )
-
-
-class _State(NamedTuple):
-    """What a fill is checked against, read in one statement."""
-
-    side: str
-    quantity_drops: int
-    filled_drops: int
-    status: str
-    fill_row: int | None
-    session_is_open: int | None
-    xrp_drops: int
-    rlusd_micros: int
 
 
 class Trades(Ledger, Orders, Fills):
@@ -66,35 +53,36 @@ class Trades(Ledger, Orders, Fills):
         recorded with other contents.
         """
         name(fill_id, "fill_id"), name(order_id, "order_id")
-        integer(session_id, "session_id", least=1)
-        price, quantity = amount(price, "price"), amount(quantity, "quantity")
-        drops = to_units(quantity, "quantity")
+        integer(session_id, "session_id", 1)
+        price, quantity, drops, worth = trade(price, quantity)
         if ts is not None:
             integer(ts, "ts")
-        with self._fill_transaction():
+
+        def work(cursor: sqlite3.Cursor) -> tuple[int, str]:
             now = self._now()
-            rows = self._read(_STATE, (fill_id, session_id, now + self.CLOCK_SLACK_NS, order_id))
-            if not rows:
+            found = cursor.execute(_STATE, (fill_id, session_id, now + self.CLOCK_SLACK_NS, order_id)).fetchone()
+            if found is None:
                 no_order(order_id)
-            state = _State(*rows[0])
-            if state.fill_row is not None:
-                self._check_repeated(state.fill_row, (fill_id, order_id, price, quantity))
-                return state.fill_row
-            if not state.session_is_open:
+            side, ordered, filled, status, recorded, session_is_open, xrp, rlusd = found
+            if recorded is not None:
+                self._check_repeated(recorded, (fill_id, order_id, price, quantity))
+                return recorded, OrderStatus.ACTIVE
+            if not session_is_open:
                 self._refuse_session(session_id, now)
-            if state.filled_drops + drops > state.quantity_drops:
+            if filled + drops > ordered:
                 raise StoreValidation(
                     f"fill {shown(fill_id)} of {quantity} is more than order {shown(order_id)} has left: "
-                    f"{decimal_text(state.quantity_drops - state.filled_drops)}"
+                    f"{decimal_text(ordered - filled)}"
                 )
-            row, _ = self._write(
-                _FILL, (fill_id, session_id, state.side, price, quantity, now if ts is None else ts, order_id)
-            )
-            before = Holdings(state.xrp_drops, state.rlusd_micros)
-            self._post(session_id, fill_id, before, delta_of(state.side, drops, price), now)
-            self._write(_ORDER, (drops, now, order_id))
-        if state.status not in LIVE:
-            _log.warning("fill %s came for order %s, which is %s", fill_id, order_id, state.status)
+            cursor.execute(_FILL, (fill_id, session_id, side, price, quantity, now if ts is None else ts, order_id))
+            row = cursor.lastrowid or 0
+            self._post(cursor, session_id, fill_id, Holdings(xrp, rlusd), delta_of(side, drops, worth), now)
+            cursor.execute(_ORDER, (drops, now, order_id))
+            return row, status
+
+        row, status = self._atomically(work)
+        if status not in LIVE:
+            _log.warning("fill %s came for order %s, which is %s", fill_id, order_id, status)
         return row
 
     def order_fills(self, order_id: str) -> list[Fill]:
@@ -107,10 +95,6 @@ class Trades(Ledger, Orders, Fills):
                 (order_id,),
             )
         return [fill_of(row) for row in rows]
-
-    def _fill_transaction(self) -> AbstractContextManager[None]:
-        """All that a fill writes is one transaction: a fill without its ledger entries is money out of nowhere."""
-        return self._atomic()
 
     def _check_repeated(self, fill_row: int, content: tuple[str, ...]) -> None:
         rows = self._read("SELECT fill_id, order_id, price, quantity FROM fills WHERE fill_row = ?", (fill_row,))

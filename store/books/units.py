@@ -18,6 +18,10 @@ MAX_BALANCE: Final = 2**62 - 1  # of fills and of capital each, so that their su
 
 # Above zero, far from the limits, and fine enough for no amount to be refused.
 _USUAL: Final = re.compile(r"(?=[0.]*[1-9])(0|[1-9][0-9]{0,9})\.([0-9]{1,6})").fullmatch
+_USUAL_TRADE: Final = re.compile(
+    r"(?=[0.]*[1-9])(0|[1-9][0-9]{0,9})\.([0-9]{1,30}) (?=[0.]*[1-9])(0|[1-9][0-9]{0,9})\.([0-9]{1,6})"
+).fullmatch
+_TENS: Final = tuple(10**power for power in range(31))
 
 
 class Asset(StrEnum):
@@ -75,6 +79,19 @@ def to_units(value: Decimal | int | str, what: str) -> int:
     return balance(int(whole + part.ljust(PLACES, "0")), what)
 
 
+def trade(price: Decimal | int | str, quantity: Decimal | int | str) -> tuple[str, str, int, int]:
+    """Price, quantity, drops and worth in micro units; raises StoreValidation for what is no amount, or too much."""
+    if type(price) is str and type(quantity) is str:
+        usual = _USUAL_TRADE(f"{price} {quantity}")
+        if usual:
+            whole, part, xrp, fraction = usual.groups()
+            drops = int(xrp + fraction) * _TENS[PLACES - len(fraction)]
+            return price, quantity, drops, _rounded(drops * int(whole + part), _TENS[len(part)])
+    price, quantity = amount(price, "price"), amount(quantity, "quantity")
+    drops = to_units(quantity, "quantity")
+    return price, quantity, drops, value_of(drops, price)
+
+
 def value_of(xrp_drops: int, price: str) -> int:
     """The drops' worth in micro units at a decimal price, rounded half to even, once.
 
@@ -82,9 +99,15 @@ def value_of(xrp_drops: int, price: str) -> int:
     StoreValidation for a worth that no balance can hold.
     """
     whole, _, part = price.partition(".")
-    scale = int(10 ** len(part))
-    micros, rest = divmod(xrp_drops * int(whole + part), scale)
-    return balance(micros + (2 * rest > scale or (2 * rest == scale and micros % 2)), "price times quantity")
+    return _rounded(xrp_drops * int(whole + part), _TENS[len(part)])
+
+
+def _rounded(units: int, scale: int) -> int:
+    micros, rest = divmod(units, scale)
+    twice = 2 * rest
+    if twice > scale or (twice == scale and micros % 2):
+        micros += 1
+    return micros if -MAX_BALANCE <= micros <= MAX_BALANCE else balance(micros, "price times quantity")
 
 
 def decimal_text(units: int) -> str:

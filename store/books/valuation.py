@@ -49,7 +49,8 @@ class Valuations(Capital):
             now = self._now()
             held = self.holdings()
             worth = None if price is None else balance(held.rlusd_micros + value_of(held.xrp_drops, price), "the value")
-            row = self._insert(_INSERT, (snapshot_key, session_id, price, *held, worth, now), session_id, now)
+            limit = now + self.CLOCK_SLACK_NS
+            row = self._insert(_INSERT, (snapshot_key, session_id, price, *held, worth, now, session_id, limit))
             return row or self._written_before(snapshot_key, session_id, price, now)
 
     def get_valuation(self, snapshot_key: str) -> Valuation | None:

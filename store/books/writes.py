@@ -1,11 +1,11 @@
 """What every write of the books needs: atomic blocks, a clock that does not run backwards, open sessions."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Final, NoReturn
 
-from store.connection import Database
+from store.connection import Database, Result
 from store.errors import StoreError, StoreValidation
 from store.validation import integer
 
@@ -31,6 +31,10 @@ class BookWrites(Database):
         with self._lock:  # once it is ours, an open block is this thread's
             return self._savepoint() if self._in_block else self.transaction()
 
+    def _within(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Cursor], Result]) -> Result:
+        with self._savepoint():
+            return super()._within(connection, work)
+
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
         # A caller may catch the error and go on; without this he would then commit half a block.
@@ -54,10 +58,10 @@ class BookWrites(Database):
     def _now(self) -> int:
         """The clock's time, or StoreValidation when it has run backwards in this process."""
         now = integer(self._clock(), "the clock's time")
-        if now < self._latest_now:
-            self._check_clock(now, self._latest_now)
-        else:
+        if now >= self._latest_now:
             self._latest_now = now
+        else:
+            self._check_clock(now, self._latest_now)
         return now
 
     def _boundary_time(self) -> int:
@@ -82,17 +86,17 @@ class BookWrites(Database):
                 "set the clock right and try again"
             )
 
-    def _insert(self, sql: str, parameters: tuple[object, ...], session_id: int, now: int) -> int | None:
-        """Insert a row under a session that is open and began before `now`; the row id, or None if that fails.
+    def _insert(self, sql: str, parameters: tuple[object, ...]) -> int | None:
+        """Insert a row under a session that is open and began before now; the row id, or None if that fails.
 
-        `sql` ends in `IN_SESSION`. None also when a unique key is taken. One statement, where checking first
-        would be three; what is wrong is found out afterwards, by those who get None.
+        `sql` ends in `IN_SESSION`, `parameters` in the session and now plus `CLOCK_SLACK_NS`. None also when a unique
+        key is taken. One statement, where checking first would be three; what is wrong is found out afterwards, by
+        those who get None.
         """
         try:
-            row, inserted = self._write(sql, (*parameters, session_id, now + self.CLOCK_SLACK_NS))
+            row, inserted = self._write(sql, parameters)
         except sqlite3.IntegrityError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
-                raise
+            only_taken(error)
             return None
         return row if inserted else None
 
@@ -110,3 +114,9 @@ class BookWrites(Database):
         if ended_at is not None:
             raise StoreValidation(f"session {session_id} is closed; its books do not change any more")
         self._check_clock(now, started_at)
+
+
+def only_taken(error: sqlite3.IntegrityError) -> None:
+    """Raise the error again unless it says that a unique key is taken."""
+    if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_UNIQUE:
+        raise error

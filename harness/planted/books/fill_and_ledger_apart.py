@@ -1,17 +1,20 @@
 """A fill and its ledger entries are written in transactions of their own."""
 
-from contextlib import AbstractContextManager, nullcontext
+import sqlite3
+from collections.abc import Callable
 
 from crashlab.decide.planted import Planted, Road
 from harness.workloads.paper_session import PaperSession
 from store import StateManager
+from store.connection import Result
 
 
 class FillAndLedgerApart(StateManager):
     """Trusts that there is no time between two statements."""
 
-    def _fill_transaction(self) -> AbstractContextManager[None]:
-        return nullcontext()
+    def _atomically(self, work: Callable[[sqlite3.Cursor], Result]) -> Result:
+        with self._lock:
+            return work(self._require().cursor())
 
 
 workload = PaperSession(FillAndLedgerApart, sessions=1)

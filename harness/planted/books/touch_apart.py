@@ -1,5 +1,6 @@
 """The rolling distance to the touch is written after the snapshot, in a transaction of its own."""
 
+import sqlite3
 from typing import Any
 
 from crashlab.decide.planted import Planted, Road
@@ -16,12 +17,16 @@ class TouchApart(StateManager):
         """As ever, in two transactions."""
         row = super().record_market_snapshot(*args, **quotes)
         if self._to_roll is not None:
-            super()._roll_touches(*self._to_roll)
+            self._atomically(self._roll)
             self._to_roll = None
         return row
 
-    def _roll_touches(self, session_id: int, now: int) -> None:
+    def _roll_touches(self, _cursor: sqlite3.Cursor, session_id: int, now: int) -> None:
         self._to_roll = session_id, now
+
+    def _roll(self, cursor: sqlite3.Cursor) -> None:
+        assert self._to_roll is not None
+        super()._roll_touches(cursor, *self._to_roll)
 
 
 workload = PaperSession(TouchApart, sessions=1)

@@ -146,11 +146,21 @@ def test_a_fill_is_written_whole_or_not_at_all(make, clock, dump, nested, failin
     class Failing(StateManager):
         left = -1
 
-        def _write(self, sql, parameters=()):
-            self.left -= 1
-            if not self.left:
+        def _atomically(self, work):
+            return super()._atomically(lambda cursor: work(Disk(self, cursor)))
+
+    class Disk:
+        def __init__(self, store, cursor):
+            self.store, self.cursor = store, cursor
+
+        def __getattr__(self, name):
+            return getattr(self.cursor, name)
+
+        def execute(self, sql, parameters):
+            self.store.left -= not sql.startswith("SELECT")
+            if not self.store.left:
                 raise OSError("no")
-            return super()._write(sql, parameters)
+            return self.cursor.execute(sql, parameters)
 
     store = make(cls=Failing, clock=clock)
     session = store.start_session()
