@@ -23,6 +23,7 @@ COMMANDS = {
     "replay": "crashlab.cli.replay:replay",
     "reduce": "crashlab.cli.reduce:reduce",
     "repro": "crashlab.cli.repro:repro",
+    "autopsy": "crashlab.cli.autopsy:autopsy",
     "hazards": "crashlab.cli.hazards:hazards",
     "planted": "crashlab.cli.planted:planted",
     "doctor": "crashlab.cli.doctor:doctor",

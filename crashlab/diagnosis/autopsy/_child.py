@@ -1,0 +1,98 @@
+"""The processes that touch the evidence; run as a script by :mod:`crashlab.diagnosis.autopsy.take`.
+
+`take` copies the originals and hashes them; `again` hashes them once more: raw bytes, and never SQLite. `examine`
+parses the copies, `ask` lets SQLite open copies of the copies. Each is a process of its own, so that a hostile file can
+end one of them only, and with a limit on its memory. Order and answer are one JSON object each.
+"""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    # Started with -I, so that neither the user's directory nor his PYTHONPATH can change what runs.
+    sys.path.append(str(Path(__file__).resolve().parents[3]))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would reserve gigabytes of address space
+
+from crashlab.errors import CrashlabError, LabError, UsageError
+from crashlab.sqlite.files import Triplet, file_facts
+
+MEMORY_MAX = 4 << 30
+_BLOCK = 1 << 20
+
+
+def take(order: dict[str, Any]) -> dict[str, Any]:
+    """Hash and copy every file; the copy's name is the role's. A copy must hash as the original did."""
+    facts = {}
+    for role, path, copy in order["files"]:
+        try:
+            facts[role] = file_facts(path)._asdict()
+            if copy:
+                with open(path, "rb") as reader, open(copy, "xb") as writer:
+                    shutil.copyfileobj(reader, writer, _BLOCK)
+                if file_facts(copy).sha256 != facts[role]["sha256"]:
+                    raise LabError(f"{path} changes while it is copied: stop what writes it, or copy it yourself first")
+        except FileNotFoundError:
+            continue
+        except PermissionError as error:
+            raise UsageError(f"can't read {path}: {error.strerror}") from None
+        except OSError as error:
+            raise LabError(f"can't copy {path}: {error.strerror}") from None
+    return {"facts": facts}
+
+
+def examine_copies(order: dict[str, Any]) -> dict[str, Any]:
+    """Parse the copies."""
+    import msgspec
+
+    from crashlab.diagnosis.autopsy.facts import examine
+
+    facts: dict[str, Any] = msgspec.to_builtins(examine(Triplet.of(order["main"]), keys=order["keys"]))
+    return facts
+
+
+def ask(order: dict[str, Any]) -> dict[str, Any]:
+    """SQLite's own checks, and the ledger and the backup held against the rows."""
+    import msgspec
+
+    from crashlab.diagnosis.autopsy.accounts import against_backup, against_ledger, own_checks, read_ledger
+    from crashlab.sqlite.check import open_evidence
+
+    entries = read_ledger(Path(order["ledger"])) if order["ledger"] else None
+    if not order["open"]:
+        return {}
+    answer: dict[str, Any] = {}
+    with open_evidence(order["main"], scratch=order["scratch"], seconds=order["seconds"]) as connection:
+        answer["checks"] = own_checks(connection)
+        if entries is not None:
+            facts, features = against_ledger(connection, entries)
+            answer |= {"ledger": msgspec.to_builtins(facts), "features": features}
+        if order["backup"]:
+            answer["backup"] = msgspec.to_builtins(against_backup(connection, Path(order["backup"])))
+    return answer
+
+
+_JOBS = {"take": take, "again": take, "examine": examine_copies, "ask": ask}
+
+
+def main() -> None:
+    """Do what the order on standard input says, and answer on standard output."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    order = json.load(sys.stdin)
+    try:
+        answer: dict[str, Any] = {"answer": _JOBS[order["job"]](order)}
+    except CrashlabError as error:
+        answer = {"error": str(error), "code": error.exit_code}
+    sys.stdout.buffer.write(json.dumps(answer).encode())
+
+
+if __name__ == "__main__":
+    main()

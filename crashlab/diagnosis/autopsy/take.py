@@ -1,0 +1,218 @@
+"""One autopsy: copies first, everything in processes of its own, the originals hashed before and after."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from crashlab.diagnosis.autopsy import advice
+from crashlab.diagnosis.autopsy.ranking import rank
+from crashlab.diagnosis.autopsy.report import BackupFacts, Evidence, Facts, LedgerFacts, Report, Verdict
+from crashlab.diagnosis.autopsy.signs import abnormal, in_words, verdict_of, with_checks
+from crashlab.errors import LabError, LimitError, UsageError
+from crashlab.sqlite.header import FileKind
+
+__all__ = ["autopsy"]
+
+_CHILD = Path(__file__).with_name("_child.py")
+ROLES = {"main": "", "wal": "-wal", "shm": "-shm", "journal": "-journal"}
+_NAME = "evidence.db"
+
+
+def autopsy(
+    path: str | os.PathLike[str],
+    *,
+    sides: Mapping[str, str | os.PathLike[str]] | None = None,
+    backup: str | os.PathLike[str] | None = None,
+    ledger: str | os.PathLike[str] | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    seconds: float = 600.0,
+    max_bytes: int = 64 << 30,
+) -> Report:
+    """Examine the files of a database that nobody writes, without changing a byte of them.
+
+    `sides`: role (wal, shm, journal) -> path of a side file that does not lie beside the main file. `backup`: an older
+    copy of the database. `ledger`: the acked rows, one JSON object a line. `seconds` bounds the whole, `max_bytes` what
+    is copied; three times as much room is needed below `scratch`.
+
+    Raises:
+        UsageError: there is no such file, or one is no regular file or can't be read, or the ledger is malformed.
+        LimitError: too large, or too slow. LabError: a file changed while it was copied, or a process failed.
+    """
+    files = _files(path, sides or {}, backup, ledger)
+    with tempfile.TemporaryDirectory(prefix="crashlab-autopsy-", dir=scratch) as directory:
+        return _Run(str(path), files, Path(directory), time.monotonic() + seconds, max_bytes).report()
+
+
+def _files(
+    path: str | os.PathLike[str],
+    sides: Mapping[str, str | os.PathLike[str]],
+    backup: str | os.PathLike[str] | None,
+    ledger: str | os.PathLike[str] | None,
+) -> dict[str, str]:
+    """Role -> path of the files that are there."""
+    main = os.path.realpath(path)  # SQLite follows links before it adds the suffixes
+    named = {role: os.path.realpath(side) for role, side in sides.items()}
+    if backup is not None:
+        named["backup"] = os.path.realpath(backup)
+    if ledger is not None:
+        named["ledger"] = os.path.realpath(ledger)
+    usual = {role: main + suffix for role, suffix in ROLES.items()}
+    if backup is not None:
+        usual |= {f"backup{suffix}": named["backup"] + suffix for suffix in ("-wal", "-journal")}
+    found = {}
+    for role, place in {**usual, **named}.items():
+        try:
+            mode = os.stat(place).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            if role in named:
+                raise UsageError(f"--{role} {place} does not exist; expected a file") from None
+            continue
+        except (OSError, ValueError) as error:
+            raise UsageError(f"can't look at {place}: {error}") from None
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{place} is no regular file; expected the file of a database, or one beside it")
+        found[role] = place
+    if not {"main", "wal", "journal"} & set(found):
+        raise UsageError(f"{path} does not exist, nor a -wal or -journal beside it; expected a database's main file")
+    for suffix in ("-wal", "-shm", "-journal"):
+        if main.endswith(suffix) and os.path.exists(main.removesuffix(suffix)):
+            raise UsageError(f"{path} is a side file; name the main file {main.removesuffix(suffix)}")
+    return found
+
+
+class _Run:
+    def __init__(self, given: str, files: dict[str, str], directory: Path, deadline: float, max_bytes: int) -> None:
+        self.given, self.files, self.directory, self.deadline = given, files, directory, deadline
+        self.main = directory / _NAME
+        self.notes: list[str] = []
+        total = sum(os.stat(path).st_size for path in files.values())
+        if total > max_bytes:
+            raise LimitError(f"{given} and its side files have {total} bytes, the limit is {max_bytes}")
+        free = shutil.disk_usage(directory).free
+        if 3 * total > free:
+            raise LimitError(
+                f"{3 * total} bytes are needed for copies in {directory.parent}, {free} are free; --scratch"
+            )
+
+    def report(self) -> Report:
+        before = self.child("take", files=[(role, path, self.copy_of(role)) for role, path in self.files.items()])[
+            "facts"
+        ]
+        facts = self.examine(keys=False)
+        asked = self.ask(facts)
+        checks = {name: tuple(lines) for name, lines in asked.get("checks", {}).items()}
+        if facts.whole.scope in ("sound", "index only") and (checks.get("integrity_check") or not checks):
+            facts = self.examine(keys=True)
+        evidence = self.compare(before)
+        unchanged = all(each.unchanged for each in evidence)
+        features = with_checks({**facts.features, **asked.get("features", {})}, checks)
+        signs = abnormal(features)
+        verdict = verdict_of(features, unchanged=unchanged)
+        backup = msgspec.convert(asked["backup"], BackupFacts) if "backup" in asked else None
+        if backup and backup.missing and verdict is Verdict.HEALTHY:
+            verdict = Verdict.CANNOT_TELL
+        ranking = rank(features)
+        words = [in_words(*item) for item in signs.items()]
+        if backup and backup.missing:
+            rows = ", ".join(f"{count} of {table}" for table, count in backup.missing.items())
+            words.append(f"the backup has rows that this database has not: {rows} (deleted since, or lost)")
+        return Report(
+            path=self.given,
+            evidence=evidence,
+            unchanged=unchanged,
+            verdict=verdict,
+            why=advice.why(verdict, words, facts, unchanged=unchanged),
+            facts=facts,
+            checks=checks,
+            ledger=msgspec.convert(asked["ledger"], LedgerFacts) if "ledger" in asked else None,
+            backup=backup,
+            signs=signs,
+            confidence=ranking.confidence,
+            first=ranking.first,
+            others=ranking.others,
+            ruled_out=ranking.ruled_out,
+            unexplained=ranking.unexplained,
+            ask_next=advice.ask_next(
+                ranking.first, features, ledger="ledger" in self.files, backup="backup" in self.files, verdict=verdict
+            ),
+            do_not=advice.do_not(facts, verdict),
+            notes=tuple(self.notes),
+        )
+
+    def copy_of(self, role: str) -> str:
+        if role in ROLES:
+            return f"{self.main}{ROLES[role]}"
+        return str(self.directory / role.replace("backup", "backup.db"))
+
+    def examine(self, *, keys: bool) -> Facts:
+        return msgspec.convert(self.child("examine", main=str(self.main), keys=keys), Facts)
+
+    def ask(self, facts: Facts) -> dict[str, Any]:
+        """What SQLite says of a private copy; nothing where it must not or cannot open it."""
+        journal = facts.journal
+        opens = facts.header.kind == FileKind.DATABASE and not (journal and journal.super_journal)
+        if journal and journal.super_journal:
+            self.notes.append("SQLite was not asked: the journal names a super-journal, which an opener might delete")
+        order = {
+            "main": str(self.main),
+            "open": opens,
+            "scratch": str(self.directory),
+            "seconds": max(1.0, self.left() * 0.6),
+            "ledger": self.copy_of("ledger") if "ledger" in self.files else "",
+            "backup": self.copy_of("backup") if "backup" in self.files else "",
+        }
+        try:
+            return self.child("ask", **order)
+        except (LabError, LimitError) as error:
+            self.notes.append(f"SQLite gave no answer about a private copy: {error}")
+            return {}
+
+    def compare(self, before: dict[str, dict[str, Any]]) -> tuple[Evidence, ...]:
+        """Look at the originals once more. The name of a file that came or went meanwhile is a change too."""
+        after = self.child("again", files=[(role, path, "") for role, path in self.files.items()])["facts"]
+        evidence = []
+        for role, path in self.files.items():
+            one, other = before.get(role), after.get(role)
+            known = one or other or {"size": 0, "sha256": ""}
+            evidence.append(Evidence(role, path, known["size"], known["sha256"], one is not None and one == other))
+        return tuple(evidence)
+
+    def left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise LimitError(f"the autopsy of {self.given} took longer than it was given; --deadline")
+        return left
+
+    def child(self, job: str, **order: Any) -> dict[str, Any]:
+        """Run one job in a process of its own and return its answer."""
+        try:
+            done = subprocess.run(
+                [sys.executable, "-I", str(_CHILD)],
+                input=json.dumps({"job": job, **order}).encode(),
+                capture_output=True,
+                timeout=self.left(),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise LimitError(f"the autopsy of {self.given} took longer than it was given ({job}); --deadline") from None
+        except OSError as error:
+            raise LabError(f"can't start a process for the autopsy: {error}") from error
+        try:
+            answer = json.loads(done.stdout)
+        except ValueError:
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            raise LabError(f"a process of the autopsy ({job}) ended with code {done.returncode}: {last[0]}") from None
+        if "error" in answer:
+            raise {2: UsageError, 3: LabError}[answer["code"]](answer["error"])
+        found: dict[str, Any] = answer["answer"]
+        return found

@@ -1,0 +1,140 @@
+"""`crashlab autopsy` from outside: ledgers, backups, files elsewhere, refusals, exit codes."""
+
+import json
+import shutil
+import sqlite3
+import sys
+from subprocess import run
+
+import pytest
+
+from crashlab.diagnosis.autopsy import Verdict, autopsy
+from crashlab.errors import LimitError, UsageError
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A closed database of ten rows."""
+    path = tmp_path / "app.db"
+    connection = sqlite3.connect(path)
+    connection.execute("pragma journal_mode=wal")
+    connection.execute("create table t(id integer primary key, v text)")
+    connection.executemany("insert into t values (?, ?)", [(key, f"v{key}") for key in range(10)])
+    connection.commit()
+    connection.close()
+    return path
+
+
+def entries(path, rows):
+    lines = [json.dumps({"table": "t", "key": {"id": key}, "row": value and {"v": value}}) for key, value in rows]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "lost", "changed", "there", "gone"),
+    [
+        ([(key, f"v{key}") for key in range(14)], "suffix", "none", {"d1", "a1-kill"}, {"none", "b1-lost", "e6"}),
+        ([(9, "v9"), (77, "v"), (8, "v8")], "gap", "none", {"b1-lost", "c1"}, {"none", "d1", "e6"}),
+        ([(3, "other"), (4, "v4")], "none", "some", {"e6"}, {"none", "d1", "b1-lost"}),
+    ],
+)
+def test_a_ledger_tells_between_mechanisms_that_leave_the_same_files(
+    database, tmp_path, rows, lost, changed, there, gone
+):
+    report = autopsy(database, ledger=entries(tmp_path / "acked", rows))
+    assert (report.signs.get("rows.lost", "none"), report.signs.get("rows.changed", "none")) == (lost, changed)
+    first = {named.id for named in report.first}
+    assert there <= first
+    assert not gone & first
+    assert report.verdict is Verdict.LOSSY
+
+
+def test_a_ledger_that_holds_is_healthy(database, tmp_path):
+    ledger = entries(tmp_path / "acked", [*((key, f"v{key}") for key in range(10)), (50, "x"), (50, None)])
+    report = autopsy(database, ledger=ledger)
+    assert report.exit_code == 0
+    assert (report.ledger.acked, report.ledger.lost, report.ledger.changed) == (11, 0, 0)
+
+
+def test_a_backup_with_more_rows_is_no_health(database, tmp_path):
+    shutil.copy(database, tmp_path / "old.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("delete from t where id > 6")
+    connection.close()
+    report = autopsy(database, backup=tmp_path / "old.db")
+    assert report.backup.missing == {"t": 3}
+    assert report.verdict is Verdict.CANNOT_TELL
+
+
+def test_side_files_may_lie_elsewhere_and_nothing_is_left_behind(left_by, tmp_path):
+    path, _ = left_by("e5", 11)
+    sides = {}
+    for role in ("wal", "shm"):
+        sides[role] = tmp_path / f"rescued.{role}"
+        shutil.copy(f"{path}-{role}", sides[role])
+    main = tmp_path / "alone.db"
+    shutil.copy(path, main)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert [named.id for named in autopsy(main, sides=sides, scratch=scratch).first] == ["e5"]
+    assert not list(scratch.iterdir())
+    assert autopsy(main).exit_code == 0
+
+
+def test_what_is_no_database_is_not_judged(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("these are notes, not a database\n" * 100)
+    assert autopsy(path).verdict is Verdict.CANNOT_TELL
+    path.write_bytes(b"")
+    assert autopsy(path).verdict is Verdict.CANNOT_TELL
+
+
+def test_refusals(database, tmp_path):
+    with pytest.raises(UsageError, match="does not exist"):
+        autopsy(tmp_path / "none.db")
+    with pytest.raises(UsageError, match="no regular file"):
+        autopsy(tmp_path)
+    with pytest.raises(UsageError, match=r"--wal .* does not exist"):
+        autopsy(database, sides={"wal": tmp_path / "none"})
+    (tmp_path / "bad").write_text('{"table": "t"}\n')
+    with pytest.raises(UsageError, match="line 1: no entry; expected"):
+        autopsy(database, ledger=tmp_path / "bad")
+    with pytest.raises(LimitError, match="the limit is 10"):
+        autopsy(database, max_bytes=10)
+
+
+def test_a_journal_that_names_another_file_is_never_played_back(tmp_path):
+    """An opener that rolls back a journal deletes the super-journal that it names."""
+    path, other = tmp_path / "a.db", tmp_path / "precious"
+    connection = sqlite3.connect(path)
+    connection.execute("create table t(a)")
+    connection.commit()
+    connection.close()
+    name = bytes(other)
+    tail = (1).to_bytes(4) + name + len(name).to_bytes(4) + (sum(name) & 0xFFFFFFFF).to_bytes(4)
+    magic = bytes.fromhex("d9d505f920a163d7")
+    header = magic + b"".join(number.to_bytes(4) for number in (0, 1, 2, 512, 4096))
+    (tmp_path / "a.db-journal").write_bytes(header.ljust(512, b"\0") + tail + magic)
+    other.write_bytes(b"")
+    report = autopsy(path)
+    assert report.facts.journal.super_journal == str(other)
+    assert other.exists()
+    assert any("super-journal" in note for note in report.notes)
+
+
+def test_the_command(database, left_by):
+    def command(*arguments):
+        line = [sys.executable, "-c", "from crashlab.cli import main; main()", "autopsy", *map(str, arguments)]
+        return run(line, capture_output=True, text=True, check=False)
+
+    done = command(database)
+    assert done.returncode == 0
+    assert done.stdout.startswith("HEALTHY")
+    path, _ = left_by("d2", 11)
+    done = command(path, "--format", "json")
+    assert done.returncode == 1
+    assert [named["id"] for named in json.loads(done.stdout)["first"]] == ["d2"]
+    done = command(f"{path}-wal")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "name the main file" in done.stderr
