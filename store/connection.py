@@ -154,8 +154,9 @@ class Database:
             files = self._files
             if files is not None and files.due():
                 self._check_identity(connection)
+            cursor = connection.cursor()
             try:
-                cursor = connection.execute("BEGIN IMMEDIATE")
+                cursor.execute("BEGIN IMMEDIATE")
                 self._in_block = True
                 result = work(cursor)
                 if self._connection is None:
@@ -164,6 +165,7 @@ class Database:
                     self._require_block(connection)
                 cursor.execute("COMMIT")
             except BaseException as error:
+                self._finish_cursor(cursor)
                 self._roll_back(connection)
                 if self._connection is None and isinstance(error, sqlite3.Error):
                     raise self._not_open() from error
@@ -183,7 +185,18 @@ class Database:
         An unfinished cursor would pin a snapshot and make the next checkpoint fail.
         """
         with self._lock:
-            return self._require().execute(sql, parameters).fetchall()
+            cursor = self._require().cursor()
+            try:
+                return cursor.execute(sql, parameters).fetchall()
+            except BaseException:
+                self._finish_cursor(cursor)
+                raise
+
+    def _finish_cursor(self, cursor: sqlite3.Cursor) -> None:
+        # A signal handler may raise between execute() and fetch. The traceback then keeps the unfinished statement
+        # alive, and with it a snapshot that fails the checkpoint of the close() which follows.
+        if self._connection is not None:
+            cursor.close()
 
     def _require(self) -> sqlite3.Connection:
         connection = self._connection

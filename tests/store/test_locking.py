@@ -228,3 +228,49 @@ def test_memory_works_everywhere(make, logged):
     store.close()
     with pytest.raises(StoreClosed, match=":memory: is closed"):
         store.count_fills()
+
+
+class Interrupted(BaseException):
+    """What a signal handler raises, wherever it is."""
+
+
+@pytest.mark.parametrize("act", ["get_engine_state", "record_order_fill"])
+def test_a_signal_handler_that_raises_in_the_middle_of_a_read_does_not_fail_the_last_checkpoint(
+    make, path, logged, act
+):
+    class Interrupting(sqlite3.Cursor):
+        now = False
+
+        def fetchall(self):
+            self.interrupt()
+            return super().fetchall()
+
+        def fetchone(self):
+            self.interrupt()
+            return super().fetchone()
+
+        def interrupt(self):
+            if Interrupting.now:
+                Interrupting.now = False
+                raise Interrupted
+
+    class Connection(sqlite3.Connection):
+        def cursor(self, factory=Interrupting):
+            return super().cursor(factory)
+
+    store = make(connect=lambda *args, **options: sqlite3.connect(*args, **options, factory=Connection))
+    session = store.start_session()
+    store.submit_order("o", session_id=session, side="buy", price="0.5", quantity="10")
+    store.set_engine_state("a", "1")
+    Interrupting.now = True
+    try:
+        if act == "get_engine_state":
+            store.get_engine_state("a")
+        else:
+            store.record_order_fill("f", order_id="o", session_id=session, price="0.5", quantity="1")
+    except Interrupted:
+        store.close()  # here the traceback holds the frames of the read
+    else:
+        pytest.fail("the read was not interrupted")
+    assert not [record for record in logged("") if record.levelname == "ERROR"]
+    assert not path.with_name(path.name + "-wal").exists()

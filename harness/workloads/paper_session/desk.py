@@ -107,10 +107,10 @@ class Desk:
         reason, detail = halt.told(self.wired.limits, session) if self.doubt is None else doubt(self.doubt)
         total = halt.miscount(self.counted) if self.doubt is None else self.store.holdings()
         self.teller.ending(session, Ending(reason, total, detail))
-        error: Exception | None = None
+        error: BaseException | None = None
         try:
             self.store.shutdown(session, reason, detail, engine_total=total, cancel=self._gateway.cancel)
-        except Exception as caught:
+        except BaseException as caught:
             error = caught
             raise
         finally:

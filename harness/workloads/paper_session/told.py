@@ -58,7 +58,7 @@ class Teller:
         xrp, rlusd = ending.engine_total
         self._ctx.note(f"shutdown {session} {ending.reason} {xrp} {rlusd} {ending.detail}")
 
-    def ended(self, session: int, error: Exception | None) -> None:
+    def ended(self, session: int, error: BaseException | None) -> None:
         """A shutdown returned, or raised."""
         how = "" if error is None else f"{type(error).__name__}: {error}"
         self._ctx.note(f"shutdown of {session} {f'raised {how}' if how else 'done'}"[:400])
