@@ -33,7 +33,13 @@ def workspace() -> Iterator[Workspace]:
         yield made
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=[planted.id for planted in PLANTED])
+def in_its_lane(planted: Planted) -> object:
+    """The first store's are quick; those of several processes, large texts and recorded runs take seconds each."""
+    quick = planted.module.startswith("harness.planted.manager.")
+    return pytest.param(planted, id=planted.id, marks=[] if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("planted", map(in_its_lane, PLANTED))
 def test_its_own_invariant_catches_it_and_its_twin_is_clean(planted: Planted, workspace: Workspace) -> None:
     result = seek(planted, workspace, path=(), seed=0, seconds=SECONDS)
     assert result.told is Told.CAUGHT, result.detail
