@@ -39,7 +39,7 @@ def in_its_lane(planted: Planted) -> object:
     return pytest.param(planted, id=planted.id, marks=[] if quick else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("planted", map(in_its_lane, PLANTED))
+@pytest.mark.parametrize("planted", [in_its_lane(planted) for planted in PLANTED])
 def test_its_own_invariant_catches_it_and_its_twin_is_clean(planted: Planted, workspace: Workspace) -> None:
     result = seek(planted, workspace, path=(), seed=0, seconds=SECONDS)
     assert result.told is Told.CAUGHT, result.detail
