@@ -38,7 +38,6 @@ def test_good_store_all_night(machine):
 
 
 SEEN = (
-    (BooksMachine, broken.FillApartFromLedger),
     (BooksMachine, broken.TotalWithoutOverlay),
     (BooksMachine, broken.NeverSynced),
     (MessagesMachine, broken.BatchRowByRow),
