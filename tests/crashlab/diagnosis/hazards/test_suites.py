@@ -61,7 +61,8 @@ def test_the_store_shows_nothing_but_what_its_tests_do_to_its_files():
 
 @pytest.mark.slow
 def test_the_workloads_tests_show_nothing():
-    assert alarms(ROOT, "tests/harness", "-n0") == set()
+    # The machines are the lab itself: they put crash states into place and open two ledgers in one process.
+    assert alarms(ROOT, "tests/harness", "--ignore=tests/harness/machines", "-n0") == set()
 
 
 @pytest.mark.nightly
