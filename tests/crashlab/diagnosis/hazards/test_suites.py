@@ -59,10 +59,12 @@ def test_the_store_shows_nothing_but_what_its_tests_do_to_its_files():
     assert {alarm.file.partition("/")[0] for alarm in found} == {"tests"}, found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_workloads_tests_show_nothing():
-    # The machines are the lab itself: they put crash states into place and open two ledgers in one process.
-    assert alarms(ROOT, "tests/harness", "--ignore=tests/harness/machines", "-n0") == set()
+    # The machines are the lab itself: they put crash states into place and open two ledgers in one process. The
+    # comparison of policies fills its databases with synchronous=OFF.
+    leave_out = ("--ignore=tests/harness/machines", "--ignore=tests/harness/test_memory_policies.py")
+    assert alarms(ROOT, "tests/harness", *leave_out, "-n0") == set()
 
 
 @pytest.mark.nightly
