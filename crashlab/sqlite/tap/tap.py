@@ -23,11 +23,11 @@ from crashlab.sqlite.tap.listener import Listener, chain
 from crashlab.sqlite.tap.methods import PatchedVfs, Tables, came_from_callback, real_function
 from crashlab.sqlite.tap.operation import IO_ERROR_CODES, IOERR, NEVER_FAIL, VFS_OPERATIONS, Operation
 from crashlab.sqlite.tap.recorder import Recorder
+from crashlab.sqlite.tap.redelivery import raise_soon
 
 __all__ = ["Tap"]
 
 ERRORS_MAX = 100
-REDELIVERY_S = 0.001
 
 # https://sqlite.org/c3ref/c_open_autoproxy.html
 _ROLE_BY_OPEN_FLAG = (
@@ -284,7 +284,7 @@ class Tap:
             return
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(LabError(f"{lost.exc_type.__name__} struck at the edge of a call, which was lost"))
-        _raise_soon(lost.exc_type)
+        raise_soon(lost.exc_type)
 
     def failed(
         self, error: BaseException, operation: Operation, again: Callable[..., int], arguments: Iterable[Any]
@@ -296,21 +296,11 @@ class Tap:
         before the return to C.) Should that moment be inside the next call, it comes here once more.
         """
         if not isinstance(error, Exception):
-            _raise_soon(type(error))
+            raise_soon(type(error))
             return again(*arguments)
         if len(self.errors) < ERRORS_MAX:
             self.errors.append(error)
         return 0 if operation in NEVER_FAIL else IO_ERROR_CODES.get(operation, IOERR)
-
-
-def _raise_soon(error: type[BaseException]) -> None:
-    timer = threading.Timer(REDELIVERY_S, _raise_in, (threading.get_ident(), error))
-    timer.daemon = True
-    timer.start()
-
-
-def _raise_in(thread: int, error: type[BaseException]) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 def _performer(real: Callable[..., Any]) -> Callable[[Call], int]:

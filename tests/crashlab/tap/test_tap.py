@@ -169,7 +169,7 @@ def sleep_until_interrupted():
 
 
 def test_a_signal_handlers_exception_reaches_the_program_and_the_call_is_done(tmp_path, tap_tools, monkeypatch):
-    monkeypatch.setattr("crashlab.sqlite.tap.tap.REDELIVERY_S", 0.3)  # when SQLite is surely done
+    monkeypatch.setattr("crashlab.sqlite.tap.redelivery.DELAY_S", 0.3)  # when SQLite is surely done
 
     class Interrupting(Listener):
         operations = frozenset({Operation.SYNC})
@@ -198,7 +198,15 @@ def test_a_signal_handlers_exception_reaches_the_program_and_the_call_is_done(tm
 
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="needs raise() of the C library")
-def test_an_exception_at_the_edge_of_a_call_is_an_error_and_still_reaches_the_program(tmp_path, tap_tools):
+def test_an_exception_at_the_edge_of_a_call_is_an_error_and_still_reaches_the_program(tmp_path, tap_tools, monkeypatch):
+    class SlowToStart(threading.Thread):  # on a busy machine the tap may still be waiting for it
+        def start(self):
+            super().start()
+            for _ in range(20):
+                time.sleep(0.001)
+
+    monkeypatch.setattr("crashlab.sqlite.tap.redelivery.threading.Thread", SlowToStart)
+
     # A function of C as SQL function: the signal is pending when SQLite calls the tap next, whose first
     # instruction is where Python then runs the handler.
     interrupt = functools.partial(getattr(ctypes.CDLL(None), "raise"), signal.SIGINT)
@@ -214,10 +222,12 @@ def test_an_exception_at_the_edge_of_a_call_is_an_error_and_still_reaches_the_pr
     connection = tap_tools.connect(tmp_path / "a.db")
     connection.create_function("f", 0, interrupt)
     connection.execute("CREATE TABLE t(v)")
-    with pytest.raises(KeyboardInterrupt):
-        body(connection)
-    with pytest.raises(LabError, match="KeyboardInterrupt struck at the edge of a call, which was lost"):
-        tap.uninstall()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            body(connection)
+    finally:
+        with pytest.raises(LabError, match="KeyboardInterrupt struck at the edge of a call, which was lost"):
+            tap.uninstall()
     assert sys.unraisablehook != hook
     connection.close()
 
