@@ -124,13 +124,15 @@ class Database:
             files = self._files
             if files is not None and files.due():
                 self._check_identity(connection)
+            # One cursor for the three statements: making another costs as much as a statement.
+            cursor = connection.cursor()
             try:
-                # One cursor for the three statements: making another costs as much as a statement.
-                cursor = connection.execute("BEGIN IMMEDIATE")
+                cursor.execute("BEGIN IMMEDIATE")
                 cursor.execute(sql, parameters)
                 outcome = cursor.lastrowid or 0, cursor.rowcount
                 cursor.execute("COMMIT")
             except BaseException as error:
+                self._finish_cursor(cursor)
                 self._roll_back(connection)
                 # A signal handler may have run close() between two of the statements above.
                 if self._connection is None and isinstance(error, sqlite3.Error):
@@ -177,7 +179,12 @@ class Database:
     def _within(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Cursor], Result]) -> Result:
         """Run `work` inside an open block; what it did before an error stays, for the block to decide on."""
         self._require_block(connection)
-        return work(connection.cursor())
+        cursor = connection.cursor()
+        try:
+            return work(cursor)
+        except BaseException:
+            self._finish_cursor(cursor)
+            raise
 
     def _read(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         """Run one query and fetch every row before the lock is released.
@@ -193,8 +200,8 @@ class Database:
                 raise
 
     def _finish_cursor(self, cursor: sqlite3.Cursor) -> None:
-        # A signal handler may raise between execute() and fetch. The traceback then keeps the unfinished statement
-        # alive, and with it a snapshot that fails the checkpoint of the close() which follows.
+        # An error's traceback keeps its frames' cursors for as long as the program keeps the error. Their statements
+        # would pin a snapshot, and keep SQLite's connection open (sqlite3_close_v2) after close().
         if self._connection is not None:
             cursor.close()
 

@@ -20,8 +20,11 @@ def intercepting(before):
             return super().execute(sql, *args)
 
     class Connection(sqlite3.Connection):
+        def cursor(self, factory=Cursor):
+            return super().cursor(factory)
+
         def execute(self, sql, *args):
-            return self.cursor(Cursor).execute(sql, *args)
+            return self.cursor().execute(sql, *args)
 
     return lambda *args, **options: sqlite3.connect(*args, factory=Connection, **options)
 
@@ -274,3 +277,17 @@ def test_a_signal_handler_that_raises_in_the_middle_of_a_read_does_not_fail_the_
         pytest.fail("the read was not interrupted")
     assert not [record for record in logged("") if record.levelname == "ERROR"]
     assert not path.with_name(path.name + "-wal").exists()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_error_that_the_program_keeps_does_not_keep_the_connection_open(make, path, inside):
+    store = make()
+    session = store.start_session()
+    with store.transaction() if inside else nullcontext(), pytest.raises(sqlite3.IntegrityError) as kept:
+        store._write("INSERT INTO sessions (session_id, started_at) VALUES (?, 0)", (session,))
+    with sqlite3.connect(path) as reader:  # so that only the last close could remove the WAL
+        reader.execute("SELECT count(*) FROM sessions").fetchall()
+    reader.close()
+    store.close()
+    assert not path.with_name(path.name + "-wal").exists()
+    assert kept.value

@@ -38,7 +38,7 @@ def test_the_cap_holds_across_processes(child, path):
         "    try: ledger.start_run(run, agent='a', protocol='p'); started += 1\n"
         "    except RunCapReached: refused += 1; continue\n"
         "    finally: most = max(most, ledger.count_active('a'))\n"
-        "    time.sleep(0.001); ledger.cancel_run(run)\n"
+        "    time.sleep(0.01); ledger.cancel_run(run)\n"
         "say([started, refused, most]); ledger.close()\n"
     )
     children = [child(code, path, n) for n in range(5)]
