@@ -75,29 +75,49 @@ class ConnectMaker:
 def _marked(base: type[sqlite3.Connection], marks: Marks) -> type[sqlite3.Connection]:
     kinds: dict[str, tuple[str, str]] = {}
 
-    def run(connection: sqlite3.Connection, sql: str, call: Callable[..., Any], *args: Any) -> Any:
+    def mark_of(connection: sqlite3.Connection, sql: str) -> tuple[str, str]:
         kind = kinds.get(sql)
         if kind is None:
             if len(kinds) >= _KINDS_MAX:
                 kinds.clear()
             kind = kinds[sql] = classify(sql)
         mark, detail = kind
-        if not mark or (mark == "write" and (connection.in_transaction or not _autocommits(connection))):
-            return call(sql, *args)
         if mark == "write":
+            if connection.in_transaction or not _autocommits(connection):
+                return "", ""
             mark = MARK_COMMIT  # a statement of its own in autocommit mode commits itself
-        marks.enter(mark, detail)
+        return mark, detail
+
+    # A traceback that the program keeps holds what the frames in it hold. An unfinished or failed statement of a
+    # cursor held there would keep SQLite's connection open beyond close(), so on an error a frame lets go of it.
+    def run(call: Callable[..., Any] | None, mark: str, detail: str, sql: str, *args: Any) -> Any:
+        assert call is not None
         try:
-            return call(sql, *args)
-        finally:
-            marks.leave(mark, detail)
+            if not mark:
+                return call(sql, *args)
+            marks.enter(mark, detail)
+            try:
+                return call(sql, *args)
+            finally:
+                marks.leave(mark, detail)
+        except BaseException:
+            call = None
+            raise
 
     class MarkedCursor(sqlite3.Cursor):
         def execute(self, sql: str, *args: Any) -> Any:
-            return run(self.connection, sql, super().execute, *args)
+            try:
+                return run(super().execute, *mark_of(self.connection, sql), sql, *args)
+            except BaseException:
+                self = None  # type: ignore[assignment]
+                raise
 
         def executemany(self, sql: str, *args: Any) -> Any:
-            return run(self.connection, sql, super().executemany, *args)
+            try:
+                return run(super().executemany, *mark_of(self.connection, sql), sql, *args)
+            except BaseException:
+                self = None  # type: ignore[assignment]
+                raise
 
         def executescript(self, sql: str) -> Any:
             with marks.inside(MARK_COMMIT, "script"):

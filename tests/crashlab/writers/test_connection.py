@@ -129,6 +129,21 @@ def test_close_is_a_phase_and_an_error_leaves_it(marked, connection):
     assert marked.new() == ["commit"] * 3
 
 
+@pytest.mark.parametrize("own_cursor", [False, True])
+def test_an_error_that_the_program_keeps_does_not_keep_its_statement(marked, connection, own_cursor):
+    """As with CPython's own: with a statement left, close() would not be the last one's, and the WAL would stay."""
+    marked.connect().close()
+    with closing(sqlite3.connect(marked.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        connection.execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(sqlite3.OperationalError) as kept:
+            (connection.cursor() if own_cursor else connection).execute("INSERT INTO t VALUES(1)")
+        other.execute("ROLLBACK")
+    connection.close()
+    assert not marked.path.with_name("state.db-wal").exists()
+    assert "locked" in str(kept.value)
+
+
 def test_a_programs_own_factory_is_kept_and_extended(marked, connection):
     class Ours(sqlite3.Connection):
         def ours(self):
