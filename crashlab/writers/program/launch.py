@@ -86,7 +86,7 @@ def launch(order: Launch) -> Ran:
             child = subprocess.Popen(
                 list(order.argv),
                 cwd=order.copy,
-                env=_environment(order, spool),
+                env=hook_environment(order, spool),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -117,7 +117,8 @@ def launch(order: Launch) -> Ran:
     )
 
 
-def _environment(order: Launch, spool: str) -> dict[str, str]:
+def hook_environment(order: Launch, spool: str) -> dict[str, str]:
+    """Return the environment in which every Python runs the hook first, as `order` says; `spool` must be there."""
     path = []
     for name in _NEEDED:
         spec = find_spec(name)
