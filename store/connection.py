@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, NoReturn, TypeVar
 from store.errors import StoreClosed, StoreError, StoreIdentity, StoreValidation
 from store.identity import OpenFiles
 from store.retire import abandon, retire
-from store.validation import text
+from store.validation import integer, text
 
 _log = logging.getLogger(__name__)
 
@@ -204,6 +204,10 @@ class Database:
         # would pin a snapshot, and keep SQLite's connection open (sqlite3_close_v2) after close().
         if self._connection is not None:
             cursor.close()
+
+    def _now(self) -> int:
+        """The clock's time; raises StoreValidation when it is no count of nanoseconds."""
+        return integer(self._clock(), "the clock's time")
 
     def _require(self) -> sqlite3.Connection:
         connection = self._connection

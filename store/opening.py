@@ -14,7 +14,6 @@ from store.errors import StoreDamaged, StoreError, StoreIdentity
 from store.retire import is_kept
 from store.schema import Migration, check_not_too_new, migrate
 from store.startup import cannot_open, file_problem, inspect_file, quick_check
-from store.validation import integer
 from store.wal import switch_to_wal
 
 _log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class Opening(Database):
         """Close the connection; harmless when repeated.
 
         A transaction that this thread has open (the caller is a signal handler) is rolled back; one of
-        another thread is waited for. Raises StoreIdentity when the files were replaced since the last
+        another thread is waited for. Raises StoreIdentity, once, when the files were replaced since the last
         write: what was acknowledged since then is not in the database.
         """
         with self._lock:
@@ -71,15 +70,13 @@ class Opening(Database):
                 _log.warning("close() inside an open transaction: it is rolled back")
                 self._roll_back(connection)
             self._leave_connection()
-        if connection is None:
-            return
         try:
-            self._before_close(connection)
+            self._stop_work()
         finally:
-            with self._lock:
-                if self._retired is None:
-                    self._check_identity(connection)  # a last close checkpoints
-                    connection.close()
+            if connection is not None:
+                self._finish(connection)
+        if self._retired is not None and not self._retirement_told:
+            raise StoreIdentity(self._retired)
 
     def __enter__(self) -> Self:
         self.initialize_database()
@@ -97,11 +94,11 @@ class Opening(Database):
                 f"process {os.getpid()} still holds a connection to {path} from before its files were replaced, "
                 "and a second one would mix the two; start a new process"
             )
-        problem = file_problem(path)
+        problem = self._file_problem(path)
         if problem is not None:
             # A sibling that is making the file right now goes through such a state in an instant.
             time.sleep(_SECOND_LOOK_S)
-            problem = file_problem(path)
+            problem = self._file_problem(path)
         if problem is None and path.exists() and path.stat().st_size:
             found = inspect_file(
                 path, self._connect, self.BUSY_TIMEOUT_S, application_id=self.application_id, check=self._start_check
@@ -110,7 +107,15 @@ class Opening(Database):
                 check_not_too_new(found.version, path, self.migrations)
             problem = found.problem
         if problem is not None:
-            raise StoreDamaged(f"{path} is damaged: {problem}; it was left as it is")
+            self._on_damaged(problem)
+
+    def _file_problem(self, path: Path) -> str | None:
+        """What is wrong with the file before any byte of it is looked at, or None."""
+        return file_problem(path)
+
+    def _on_damaged(self, problem: str) -> None:
+        """Refuse the damaged file."""
+        raise StoreDamaged(f"{self._path} is damaged: {problem}; it was left as it is")
 
     def _start_check(self, connection: sqlite3.Connection) -> str | None:
         """The first complaint about a database that is about to be opened, or None."""
@@ -128,6 +133,7 @@ class Opening(Database):
             connection.execute("PRAGMA foreign_keys = ON")
             mode = None if self._path is None else switch_to_wal(connection, target, self.BUSY_TIMEOUT_S)
             self._migrate(connection)
+            self._opened(connection)
             if self._path is not None:
                 self._watch_files(connection, self._path, wal=mode == "wal")
         except BaseException as error:
@@ -141,18 +147,30 @@ class Opening(Database):
         """Bring the schema up to date, each migration in one transaction with its version bump."""
         migrate(connection, self._path or MEMORY, self._now(), self.migrations)
 
+    def _opened(self, connection: sqlite3.Connection) -> None:
+        """What a store reads from its database once the schema is up to date."""
+
     def _started(self) -> None:
         """What a store does once it is open, under the lock."""
+
+    def _stop_work(self) -> None:
+        """End what runs beside the callers; also for a store that was never opened, or has given its files up."""
+
+    def _finish(self, connection: sqlite3.Connection) -> None:
+        """`_before_close`, then the close, whatever became of the first."""
+        try:
+            self._before_close(connection)
+        finally:
+            with self._lock:
+                if self._retired is None:
+                    self._check_identity(connection)  # a last close checkpoints
+                    connection.close()
 
     def _before_close(self, connection: sqlite3.Connection) -> None:
         """What a store does with its connection before it closes it.
 
         Must not raise for an expected failure; StoreIdentity says that the connection has been given up.
         """
-
-    def _now(self) -> int:
-        """The clock's time; raises StoreValidation when it is no count of nanoseconds."""
-        return integer(self._clock(), "the clock's time")
 
     def _cannot_open(self, error: sqlite3.Error) -> StoreError:
         return StoreError(f"{MEMORY}: {error}") if self._path is None else cannot_open(self._path, error)

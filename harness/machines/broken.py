@@ -82,8 +82,8 @@ class StartInPieces(StateManager):
 class NeverSynced(StateManager):
     """`synchronous=OFF` on the store's connection, whatever its program asked for."""
 
-    def _open_store(self) -> sqlite3.Connection:
-        connection = super()._open_store()
+    def _open_connection(self) -> sqlite3.Connection:
+        connection = super()._open_connection()
         connection.execute("PRAGMA synchronous = OFF")
         return connection
 

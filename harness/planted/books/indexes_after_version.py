@@ -5,6 +5,7 @@ import sqlite3
 from crashlab.decide.planted import Planted, Road
 from harness.workloads.paper_session import PaperSession
 from store import StateManager
+from store.connection import MEMORY
 from store.schema import Migration, migrate, schema_version
 from store.validation import integer
 
@@ -12,13 +13,13 @@ from store.validation import integer
 class IndexesAfterVersion(StateManager):
     """Keeps the transaction short."""
 
-    def _migrate(self, connection: sqlite3.Connection, target: str) -> None:
+    def _migrate(self, connection: sqlite3.Connection) -> None:
         before = schema_version(connection)
         later = [s for m in self.migrations for s in m.statements if "INDEX" in s and m.version > before]
         quick = tuple(
             Migration(m.version, m.title, tuple(s for s in m.statements if "INDEX" not in s)) for m in self.migrations
         )
-        migrate(connection, target, integer(self._clock(), "the clock's time"), quick)
+        migrate(connection, self.path or MEMORY, integer(self._clock(), "the clock's time"), quick)
         for statement in later:
             connection.execute(statement)
 

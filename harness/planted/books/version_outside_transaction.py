@@ -11,7 +11,7 @@ from store.schema import schema_version
 class VersionOutsideTransaction(StateManager):
     """Marks the work as done when it is."""
 
-    def _migrate(self, connection: sqlite3.Connection, target: str) -> None:
+    def _migrate(self, connection: sqlite3.Connection) -> None:
         for migration in self.migrations:
             if schema_version(connection) < migration.version:
                 connection.execute("BEGIN IMMEDIATE")

@@ -13,9 +13,9 @@ from store import StateManager
 class VersionAtClose(StateManager):
     """Marks the database as complete when all has gone well."""
 
-    def _migrate(self, connection: sqlite3.Connection, target: str) -> None:
+    def _migrate(self, connection: sqlite3.Connection) -> None:
         if not connection.execute("SELECT 1 FROM sqlite_master").fetchall():
-            super()._migrate(connection, target)
+            super()._migrate(connection)
         connection.execute("PRAGMA user_version = 0")
 
     def _finish(self, connection: sqlite3.Connection) -> None:
