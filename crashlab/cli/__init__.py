@@ -1,4 +1,4 @@
-"""The command line: `crashlab gate`, `run`, `replay`, `repro`, `bench`, `doctor`.
+"""The command line; `crashlab.cli.main.COMMANDS` has its commands.
 
 Exit codes: 0 GO or pass · 1 NO-GO or failures · 2 usage or configuration · 3 INCONCLUSIVE ·
 130 interrupted.

@@ -10,6 +10,7 @@ import msgspec
 from crashlab.cli.options import (
     Output,
     config_option,
+    examples,
     format_option,
     open_config,
     pick_subject,
@@ -29,7 +30,10 @@ OWN = ("kills", "states", "hazards")
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
-@click.command(epilog="Example: crashlab bench kills --rounds 5")
+@click.command(
+    short_help="The lab's speed beside what you would do instead.",
+    epilog=examples("crashlab bench kills --rounds 5", "crashlab bench states --format json"),
+)
 @click.argument("names", nargs=-1)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Interleaved rounds.")
 @subject_option

@@ -1,49 +1,75 @@
 """`crashlab doctor`: what this machine can and cannot do."""
 
-import os
-import sys
-import tempfile
+import platform
 
 import click
+import msgspec
 
 from crashlab import __version__
-from crashlab.cli.options import workspace_option
-from crashlab.engine.environment import environment_stamp
-from crashlab.engine.workspace import Workspace
-from crashlab.sqlite.advisories import advisories_for
-from crashlab.sqlite.filesystem import filesystem_of
-from crashlab.sqlite.library import find_library
-from crashlab.writers.killtimer import AVAILABLE as KILL_TIMER
-from crashlab.writers.launcher import can_hang_up
-from crashlab.writers.record.seccomp import seccomp_problem
+from crashlab.cli.options import Output, examples, format_option, workspace_option
+from crashlab.engine.machine import Fact, State, look_at_machine
+from crashlab.report.plain import printable
+
+_MARKS = {State.YES: "yes ", State.NOTE: "note", State.NO: "no  "}
+_INDENT = " " * 8
 
 
-@click.command(epilog="Example: crashlab doctor")
+@click.command(
+    short_help="What this machine can and cannot do.",
+    epilog=examples("crashlab doctor", "crashlab doctor --format json", "crashlab doctor --workspace ."),
+)
 @workspace_option
-def doctor(workspace: str | None) -> int:
-    """Say what this machine can and cannot do."""
-    with Workspace(workspace) as space:
-        stamp = environment_stamp(space.root)
-        scratch = filesystem_of(space.root)
-        room = os.statvfs(space.base).f_bavail * os.statvfs(space.base).f_frsize if hasattr(os, "statvfs") else 0
-    library = find_library()
-    click.echo(f"crashlab {__version__} on {stamp['os']} {stamp['machine']}, {stamp['cores']} cores")
-    click.echo(f"Python {stamp['python']} at {sys.executable}")
-    if stamp["python"].startswith("PyPy"):
-        click.echo("  PyPy is not supported: its sqlite3 is another program; use CPython 3.11 or later")
-    click.echo(f"SQLite {library.version} ({library.source_id})")
-    for advisory in advisories_for(library):
-        click.echo(f"  advisory {advisory.name}: {advisory.describe(library.version)}")
-    click.echo(f"trials run on {scratch.kind}{f', {room >> 20} MiB free' if room else ''}")
-    here = filesystem_of(".")
-    click.echo(f"this directory is on {here.kind}{': ' + here.warning if here.warning else ''}")
-    forked = sys.platform.startswith("linux")
-    click.echo(f"writers are {'forked from a warm zygote' if forked else 'spawned, one interpreter start each'}")
-    click.echo(
-        f"kills inside a phase: {'to the microsecond, by the kernel timer' if KILL_TIMER else 'from outside, coarse'}"
-    )
-    click.echo(f"terminal hang-up: {'yes' if can_hang_up() else 'no pseudo-terminal writers on this system'}")
-    unseen = seccomp_problem()
-    click.echo(f"any program recorded at its system calls (seccomp): {'yes' if unseen is None else f'no, {unseen}'}")
-    click.echo(f"temporary files: {tempfile.gettempdir()}")
+@format_option
+def doctor(workspace: str | None, formats: tuple[str, ...]) -> int:
+    """Say what this machine can and cannot do, what follows, and what to do about it.
+
+    The tap, the kill timer and seccomp are really tried. Exit code 0, also where something cannot be done.
+    """
+    output = Output(formats)
+    facts: list[Fact] = []
+    if output.for_people:
+        click.echo(_head())
+    for fact in look_at_machine(workspace):
+        facts.append(fact)
+        if output.for_people:
+            click.echo("\n".join(_lines(fact)))
+    if output.for_people:
+        click.echo(_sum(facts))
+    else:
+        click.echo(_encoded(facts, output.stdout), nl=False)
+    output.save(lambda name: _encoded(facts, name))
     return 0
+
+
+def _head() -> str:
+    return f"crashlab {__version__} on {platform.system()} {platform.release()} {platform.machine()}"
+
+
+def _lines(fact: Fact) -> list[str]:
+    lines = [f"  {_MARKS[fact.state]}  {fact.name}: {printable(fact.value)}"]
+    if fact.therefore:
+        lines.append(f"{_INDENT}therefore  {fact.therefore}")
+    if fact.do:
+        lines.append(f"{_INDENT}do         {fact.do}")
+    return lines
+
+
+def _sum(facts: list[Fact]) -> str:
+    cannot = [fact.name for fact in facts if fact.state is State.NO]
+    return f"cannot be done here: {', '.join(cannot)}" if cannot else "everything that the lab does can be done here"
+
+
+def _encoded(facts: list[Fact], name: str) -> bytes:
+    if name == "text":
+        lines = [_head(), *(line for fact in facts for line in _lines(fact)), _sum(facts)]
+        return ("\n".join(lines) + "\n").encode(errors="backslashreplace")
+    if name == "ndjson":
+        return b"".join(msgspec.json.encode(fact) + b"\n" for fact in facts)
+    whole = {
+        "format_version": 1,
+        "crashlab": __version__,
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "facts": facts,
+    }
+    return msgspec.json.format(msgspec.json.encode(whole)) + b"\n"

@@ -14,12 +14,14 @@ from crashlab.cli.options import (
     budget_option,
     config_option,
     console_for_people,
+    examples,
     format_option,
     open_config,
     pick_subject,
     results_option,
     seed_option,
     slots_option,
+    subjects_option,
     workspace_option,
 )
 from crashlab.decide.config import GateConfig
@@ -38,10 +40,15 @@ from crashlab.report.text import print_gate
 
 
 @click.command(
-    epilog="Exit codes: 0 GO · 1 NO-GO · 2 usage · 3 INCONCLUSIVE · 130 interrupted.  "
-    "Example: crashlab gate --subject store --budget 60s --format json=gate.json"
+    short_help="May this program go live? GO, NO-GO or INCONCLUSIVE.",
+    epilog=examples(
+        "crashlab gate",
+        "crashlab gate --subject app --budget 60s --format text --format json=gate.json",
+        "crashlab gate --db state.db",
+        exit_codes="0 GO · 1 NO-GO · 2 usage · 3 INCONCLUSIVE · 130 interrupted.",
+    ),
 )
-@click.option("--subject", "subjects", multiple=True, help="Which subject of crashlab.toml to judge; repeatable.")
+@subjects_option
 @click.option("--profile", default="", help="Lay the settings of [gate.profiles.NAME] over the gate's.")
 @config_option
 @seed_option

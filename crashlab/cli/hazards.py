@@ -4,7 +4,7 @@ import json
 
 import click
 
-from crashlab.cli.options import Output, format_option
+from crashlab.cli.options import Output, examples, format_option
 from crashlab.diagnosis.hazards import count_of, grouped
 from crashlab.diagnosis.hazards.hazard import Ignore
 from crashlab.diagnosis.hazards.launch import Run, python_first, run_watched
@@ -17,7 +17,11 @@ EXIT_FOUND = 1
 @click.command(
     short_help="Run a program and tell what will hurt its database later.",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    epilog="Example: crashlab hazards -- python app.py --port 8000",
+    epilog=examples(
+        "crashlab hazards -- python app.py",
+        "crashlab hazards --error --ignore synchronous-off -- python app.py",
+        "crashlab hazards --format json=hazards.json -- python app.py",
+    ),
 )
 @click.option("--error", "strict", is_flag=True, help="Exit with 1 when hazards were found, whatever the program says.")
 @click.option("--ignore", multiple=True, metavar="ID[:GLOB]", help="Leave a hazard out, everywhere or for some paths.")

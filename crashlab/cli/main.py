@@ -18,16 +18,19 @@ from crashlab.errors import CrashlabError, LabError, LimitError, did_you_mean
 from crashlab.report.plain import one_line
 
 COMMANDS = {
-    "gate": "crashlab.cli.gate:gate",
+    "init": "crashlab.cli.init:init",
+    "doctor": "crashlab.cli.doctor:doctor",
     "run": "crashlab.cli.run:run",
+    "gate": "crashlab.cli.gate:gate",
     "replay": "crashlab.cli.replay:replay",
     "reduce": "crashlab.cli.reduce:reduce",
     "repro": "crashlab.cli.repro:repro",
     "autopsy": "crashlab.cli.autopsy:autopsy",
+    "salvage": "crashlab.cli.salvage:salvage",
     "hazards": "crashlab.cli.hazards:hazards",
     "planted": "crashlab.cli.planted:planted",
-    "doctor": "crashlab.cli.doctor:doctor",
     "bench": "crashlab.cli.bench:bench",
+    "completion": "crashlab.cli.completion:completion",
 }
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -85,8 +88,11 @@ def cli() -> None:
 
     \b
     Examples:
-      crashlab gate                        may this program go live?
+      crashlab init                        a configuration and a first test for your project
+      crashlab run -- python app.py        an unmodified program, crashed at every point
       crashlab run --fault 'kill@ack#17'   one fault, many trials
+      crashlab gate                        may this program go live?
+      crashlab autopsy state.db            what happened to this database?
       crashlab repro s38                   a console closed mid-WAL, explained
     """
 

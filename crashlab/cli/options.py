@@ -1,5 +1,6 @@
 """Options that several commands share, and what they mean."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,41 @@ from rich.console import Console
 
 from crashlab.decide.config import Config, find_config, load_config
 from crashlab.decide.duration import parse_duration
-from crashlab.errors import UsageError, did_you_mean
+from crashlab.errors import CrashlabError, UsageError, did_you_mean
 
 PLAIN_WIDTH = 120
+_EXAMPLES = "\b\nExamples:\n"  # \b: click leaves the lines as they are
 FORMATS = ("text", "json", "ndjson")
+
+
+def examples(*commands: str, exit_codes: str = "") -> str:
+    """Return a command's epilog. Each example is a whole command: the tests run it."""
+    shown = _EXAMPLES + "\n".join(f"  {command}" for command in commands)
+    return f"{shown}\n\nExit codes: {exit_codes}" if exit_codes else shown
+
+
+def _subjects(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete a subject's name, from the nearest crashlab.toml; none where it cannot be read."""
+    with contextlib.suppress(CrashlabError):
+        return [name for name in open_config(None).subjects if name.startswith(incomplete)]
+    return []
+
+
+def _formats(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
 
 config_option = click.option(
     "--config", "config_path", type=click.Path(path_type=Path), help="The crashlab.toml to use (default: the nearest)."
 )
-subject_option = click.option("--subject", help="Which subject of crashlab.toml to judge.")
+subject_option = click.option("--subject", help="Which subject of crashlab.toml to judge.", shell_complete=_subjects)
+subjects_option = click.option(
+    "--subject",
+    "subjects",
+    multiple=True,
+    help="Which subject of crashlab.toml to judge; repeatable.",
+    shell_complete=_subjects,
+)
 seed_option = click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="The seed.")
 results_option = click.option("--results", type=click.Path(path_type=Path), help="Where records go.")
 workspace_option = click.option(
@@ -30,7 +57,12 @@ slots_option = click.option(
     "--slots", type=click.IntRange(0, 256), default=0, help="Trials in flight at once (default: cores + 1)."
 )
 format_option = click.option(
-    "--format", "formats", multiple=True, metavar="NAME[=PATH]", help="text, json or ndjson; repeatable."
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME[=PATH]",
+    help="text, json or ndjson; repeatable.",
+    shell_complete=_formats,
 )
 param_option = click.option(
     "--param", "params", multiple=True, metavar="NAME=VALUE", help="Set a parameter; repeatable."

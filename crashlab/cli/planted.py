@@ -12,6 +12,7 @@ from crashlab.cli.options import (
     Output,
     config_option,
     console_for_people,
+    examples,
     format_option,
     open_config,
     seed_option,
@@ -24,8 +25,12 @@ from crashlab.errors import UsageError, did_you_mean
 
 
 @click.command(
-    epilog="Exit codes: 0 every bug caught and every twin clean · 1 not · 2 usage · 3 the lab broke.  "
-    "Example: crashlab planted --limit 60s"
+    short_help="Does the lab find the bugs that were planted for it?",
+    epilog=examples(
+        "crashlab planted --limit 60s",
+        "crashlab planted --format json=planted.json",
+        exit_codes="0 every bug caught and every twin clean · 1 not · 2 usage · 3 the lab broke.",
+    ),
 )
 @click.argument("names", nargs=-1)
 @config_option

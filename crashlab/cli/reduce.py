@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from crashlab.cli.options import config_option, open_config, workspace_option
+from crashlab.cli.options import config_option, examples, open_config, workspace_option
 from crashlab.decide.duration import parse_duration
 from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case, replay_command
@@ -37,7 +37,14 @@ from crashlab.states.trace import Trace
 BUDGET = "60s"
 
 
-@click.command(epilog="Exit codes: 0 done · 2 usage · 3 the case does not fail here.")
+@click.command(
+    short_help="Make a failing computed crash state smaller.",
+    epilog=examples(
+        "crashlab reduce .crashlab/runs/gate-0001/cases/a8df4d04bd32",
+        "crashlab reduce .crashlab/runs/gate-0001/cases/a8df4d04bd32 --tries 500 --budget 30s",
+        exit_codes="0 done · 2 usage · 3 the case does not fail here.",
+    ),
+)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option("--tries", type=click.IntRange(1, 1_000_000), default=2000, show_default=True, help="States to judge.")
 @click.option("--budget", default=BUDGET, show_default=True, metavar="DURATION", help="Time in all, e.g. 90s, 10m.")

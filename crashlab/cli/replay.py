@@ -12,6 +12,7 @@ from crashlab.cli.options import (
     Output,
     config_option,
     console_for_people,
+    examples,
     format_option,
     open_config,
     slots_option,
@@ -39,7 +40,15 @@ from crashlab.report.plain import one_line
 from crashlab.report.progress import ProgressListener
 
 
-@click.command(epilog="Exit codes: 0 not reproduced · 1 reproduced · 2 usage · 3 the fault never fired.")
+@click.command(
+    short_help="Run a saved case again.",
+    epilog=examples(
+        "crashlab replay .crashlab/runs/run-0001/cases/a8df4d04bd32",
+        "crashlab replay .crashlab/runs/run-0001/cases/a8df4d04bd32 --times 100",
+        "crashlab replay .crashlab/runs/program-0001/cases/0 -- python app.py --check",
+        exit_codes="0 not reproduced · 1 reproduced · 2 usage · 3 the fault never fired.",
+    ),
+)
 @click.argument("case", type=click.Path(path_type=Path))
 @click.option(
     "--times",

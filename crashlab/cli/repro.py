@@ -6,18 +6,32 @@ from typing import Any
 
 import click
 
+from crashlab.cli.options import examples
 from crashlab.errors import UsageError
 
 _PLAIN_WIDTH = 100
 _S38_ONLY = ("kind", "grace", "close_takes", "auto_checkpoint")
 
 
+def _exhibits_named(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from crashlab.gallery import S38
+    from crashlab.gallery.mechanisms import load_exhibits
+
+    return [name for name in (S38, "all", *load_exhibits()) if name.startswith(incomplete.casefold())]
+
+
 @click.command(
     "repro",
     short_help="Reproduce a known field failure, with its control.",
-    epilog="Examples: crashlab repro --list; crashlab repro a1-kill; crashlab repro all --runs 20; crashlab repro s38",
+    epilog=examples(
+        "crashlab repro --list",
+        "crashlab repro a1-kill",
+        "crashlab repro a1 --runs 20",
+        "crashlab repro s38",
+        "crashlab repro all --runs 20 --format json",
+    ),
 )
-@click.argument("exhibit", required=False)
+@click.argument("exhibit", required=False, shell_complete=_exhibits_named)
 @click.option("--list", "listing", is_flag=True, help="List what can be reproduced.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same plan.")
 @click.option("--runs", type=click.IntRange(1, 1000), default=1, show_default=True, help="Repeat, print k of n.")

@@ -20,6 +20,7 @@ from crashlab.cli.options import (
     budget_option,
     config_option,
     console_for_people,
+    examples,
     format_option,
     open_config,
     param_option,
@@ -65,9 +66,15 @@ TRIALS_MAX = 1_000_000
 
 
 @click.command(
-    epilog="Exit codes: 0 no failures · 1 failures · 2 usage · 3 no evidence · 130 interrupted.  "
-    "Examples: crashlab run --fault 'kill@phase=commit#3 delay=40us' --fault 'hangup@ack#5 on=handle' --trials 200  ·  "
-    "crashlab run --ack-on 'done (\\d+)' -- python app.py"
+    short_help="Trials of a subject under faults; or any program, behind --.",
+    epilog=examples(
+        "crashlab run",
+        "crashlab run --fault 'kill@phase=commit#3 delay=40us' --fault 'hangup@ack#5 on=handle' --trials 200",
+        "crashlab run --subject app --param commit_every=10 --fault 'kill@ack#17' --trials 20",
+        "crashlab run -- python app.py",
+        "crashlab run --ack-on 'done (\\d+)' --restart 'python app.py --check' -- python app.py",
+        exit_codes="0 no failures · 1 failures · 2 usage · 3 no evidence · 130 interrupted.",
+    ),
 )
 @subject_option
 @config_option

@@ -188,7 +188,8 @@ def test_a_wrong_fault(refused, fault, said):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["gat"], "repro, autopsy, hazards, planted, doctor, bench; did you mean 'gate'?"),
+        (["gat"], "no command 'gat'; there are: init, doctor, run, gate, "),
+        (["gat"], "; did you mean 'gate'?"),
         (["gate", "--bugdet", "3s"], "No such option '--bugdet'. Did you mean '--budget'?"),
         (["gate", "--budget", "soon"], "--budget 'soon': expected a duration above zero"),
         (["gate", "--budget", "0"], "expected a duration above zero"),

@@ -130,13 +130,6 @@ def test_a_run_without_evidence_is_no_pass(crashlab, project):
     assert "MISSED 2: " in answer.out
 
 
-def test_doctor(crashlab):
-    answer = crashlab("doctor")
-    assert answer.code == 0
-    assert "SQLite 3." in answer.out
-    assert "trials run on " in answer.out
-
-
 @pytest.mark.slow
 def test_bench_kills(crashlab, project):
     answer = crashlab("bench", "kills", "--rounds", 1, "--format", "json=figures.json", "--format", "text")
