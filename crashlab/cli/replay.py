@@ -18,7 +18,7 @@ from crashlab.cli.options import (
     slots_option,
     workspace_option,
 )
-from crashlab.cli.run_program import replay_program
+from crashlab.cli.replay_program import replay_program
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params
 from crashlab.engine.campaign import Limits, Tally

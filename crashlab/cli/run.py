@@ -32,8 +32,9 @@ from crashlab.cli.options import (
     subject_option,
     workspace_option,
 )
+from crashlab.cli.program_options import program_arguments
 from crashlab.cli.reduce import reduce_command
-from crashlab.cli.run_program import program_arguments, program_options, run_program
+from crashlab.cli.run_program import program_options, run_program
 from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params, typed_params

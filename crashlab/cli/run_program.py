@@ -1,11 +1,6 @@
 """`crashlab run -- COMMAND`: somebody's unmodified program under the lab."""
 
-import os
-import re
 import shlex
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +8,19 @@ import click
 import msgspec
 
 from crashlab.cli.options import Output, open_config
+from crashlab.cli.program_options import parse_program
 from crashlab.engine.environment import environment_stamp
-from crashlab.engine.program.case import judge_case, load_program_case, save_program_case
+from crashlab.engine.program.case import save_program_case
 from crashlab.engine.program.explore import Budget, Explored, Found, explore_program
 from crashlab.engine.program.private_copy import PrivateCopy
-from crashlab.engine.program.record import Recording, load_recording, record_program
+from crashlab.engine.program.record import Recording, record_program
 from crashlab.engine.program.restart import Restarter, sample_states
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.workspace import Workspace
-from crashlab.errors import UsageError
 from crashlab.model.finding import Finding
 from crashlab.model.program import Program
 from crashlab.model.seed import rng_for
 from crashlab.report.plain import one_line, printable
-from crashlab.states.state import parse_state
 
 RECORD = "program.json"
 DIRECT_MIN = 2_000
@@ -51,26 +45,6 @@ class _Result(msgspec.Struct, frozen=True):
     restarts: int
     cases: tuple[str, ...]
     environment: dict[str, str]
-
-
-def parse_maps(texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Take `REAL=COPY` apart.
-
-    Raises:
-        UsageError: no `=`.
-    """
-    pairs = [text.partition("=") for text in texts]
-    for text, (real, equals, inside) in zip(texts, pairs, strict=True):
-        if not (real and equals and inside):
-            raise UsageError(f"--map {text!r}: expected REAL=COPY, a path and where it is copied to")
-    return tuple((real, inside) for real, _, inside in pairs)
-
-
-def python_of(command: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the command with `python` standing for this Python where there is none on the PATH."""
-    if command and command[0] in ("python", "python3") and shutil.which(command[0]) is None:
-        return (sys.executable, *command[1:])
-    return command
 
 
 def run_program(options: ProgramOptions, output: Output) -> int:
@@ -227,56 +201,6 @@ def _replay_command(case: str, finding: Finding, program: Program) -> str:
     return shlex.join(words)
 
 
-def replay_program(case: Path, command: tuple[str, ...], workspace: str | None, timeout_s: float = 60.0) -> int:
-    """Judge a saved state again; with a command, restart from it instead. Return the exit code."""
-    loaded = load_program_case(case)
-    with Workspace(workspace) as space:
-        if command:
-            copy = PrivateCopy(Path.cwd(), space.make_run())
-            restarter = Restarter(python_of(command), copy, load_recording(case), timeout_s, loaded.subject)
-            finding = restarter.run(parse_state(loaded.fault), space.root / "restart")
-            found = [] if finding is None else [finding]
-        elif loaded.identity.startswith("restart/"):
-            raise UsageError(
-                f"case {case}: a finding of a restart; give its command: crashlab replay {case} -- COMMAND"
-            )
-        else:
-            found = judge_case(case, loaded, space.root / "judge")
-    click.echo(f"case {case.name}  subject {printable(loaded.subject)}\nfault {one_line(loaded.fault)[:200]}")
-    for each in found:
-        click.echo(f"reproduced: {each.identity}\n  seen: {one_line(each.message)}")
-    if not found:
-        click.echo(f"not reproduced: {one_line(loaded.identity)}")
-    return 1 if found else 0
-
-
-def program_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add COMMAND and its options to a click command; they arrive as the arguments of `program_options`."""
-    for decorate in (
-        click.argument("command", nargs=-1, type=click.UNPROCESSED),
-        click.option("--copy-max", "copy_max", type=click.IntRange(1), default=256, help=_HELP["copy-max"]),
-        click.option("--restarts", type=click.IntRange(1, 10_000), default=20, help=_HELP["restarts"]),
-        click.option("--states", type=click.IntRange(100, 100_000_000), default=100_000, help=_HELP["states"]),
-        click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help=_HELP["timeout"]),
-        click.option("--map", "maps", multiple=True, metavar="REAL=COPY", help=_HELP["map"]),
-        click.option("--restart", default="", metavar="COMMAND", help=_HELP["restart"]),
-        click.option("--ack-on", default="", metavar="REGEX", help=_HELP["ack-on"]),
-    ):
-        function = decorate(function)
-    return function
-
-
-_HELP = {
-    "ack-on": "COMMAND: each line of output that matches is an ack; a group catches what it acks.",
-    "restart": "COMMAND: its own start-up, run on sampled crash states.",
-    "map": "COMMAND: copy a file or directory from elsewhere into the private copy; repeatable.",
-    "timeout": "COMMAND: end it after so many seconds. [default: 60]",
-    "states": "COMMAND: crash states of each database under each model. [default: 100000]",
-    "restarts": "COMMAND: how many crash states to restart from. [default: 20]",
-    "copy-max": "COMMAND: MiB of the working directory that may be copied. [default: 256]",
-}
-
-
 def program_options(
     command: tuple[str, ...],
     *,
@@ -296,19 +220,9 @@ def program_options(
     Raises:
         UsageError: a pattern or a command that is none.
     """
-    try:
-        re.compile(ack_on)
-    except re.error as error:
-        raise UsageError(f"--ack-on {ack_on!r}: {error}; expected a regular expression such as 'done (\\d+)'") from None
-    try:
-        again = python_of(tuple(shlex.split(restart, posix=os.name != "nt")))
-    except ValueError as error:
-        raise UsageError(
-            f"--restart {restart!r}: {error}; expected a command such as 'python app.py --check'"
-        ) from None
-    program = Program(python_of(command), ack_on, again, parse_maps(maps), timeout)
+    program = parse_program(command, ack_on=ack_on, restart=restart, maps=maps, timeout=timeout)
     budget = Budget(states=states, direct=min(states, max(DIRECT_MIN, states // 50)), seed=seed)
     return ProgramOptions(program, budget, restarts, copy_max << 20, workspace, results)
 
 
-__all__ = ["ProgramOptions", "program_arguments", "program_options", "replay_program", "run_program"]
+__all__ = ["ProgramOptions", "program_options", "run_program"]
