@@ -26,9 +26,10 @@ class Commits(msgspec.Struct, frozen=True):
     """The commits of one database; number 0 is the database before the first.
 
     `ops`: the operation that completed commit 1, 2, …; `settled`: the first moment at which a power loss no longer
-    takes it; `at_once`: it was durable before the database was changed again, so that the one who commits is promised
-    it. `own`: how many of them SQLite made, the others being the making, removal or replacement of the file.
-    `unjournalled`: an operation that changed the database with neither journal nor WAL, -1 for none.
+    takes it; `at_once`: a sync of its own made it durable before the database was changed again, so that the one who
+    commits is promised it (a checkpoint's sync is none). `own`: how many of them SQLite made, the others being the
+    making, removal or replacement of the file. `unjournalled`: an operation that changed the database with
+    neither journal nor WAL, -1 for none.
     """
 
     database: str
@@ -64,7 +65,8 @@ def find_commits(trace: Trace, database: str) -> Commits:
         moment = first_settled.get(op, NEVER)
         following = bisect_right(walk.changes, op)
         next_change = walk.changes[following] if following < len(walk.changes) else NEVER
-        at_once.append(moment != NEVER and moment - 1 <= next_change)
+        own_sync = moment != NEVER and moment - 1 not in walk.checkpoint_syncs
+        at_once.append(own_sync and moment - 1 <= next_change)
         settled.append(moment)
         # What is durable later but undone by nothing earlier counts from the earliest of all that follow.
         for before in range(number - 1, -1, -1):
@@ -92,12 +94,16 @@ class _Walk:
         self.unjournalled = -1
         self._commit_end = -1
         self._page_size = self._page_size_before()
+        self.checkpoint_syncs: set[int] = set()
+        self._wal_sync = -1
         self._journal_there = self.journal in trace.initial_names
         self._wal_there = self.wal in trace.initial_names
 
     def step(self, op: int) -> None:
         trace = self.trace
         kind = trace.kinds[op]
+        if kind == TraceKind.SYNC and trace.files[trace.inodes[op]].path == self.wal:
+            self._wal_sync = op
         if kind not in DATA_KINDS and kind not in ENTRY_KINDS:
             return
         name = trace.paths[trace.names[op]]
@@ -117,7 +123,12 @@ class _Walk:
     def _main(self, op: int, kind: int) -> None:
         if kind in ENTRY_KINDS:
             self.ops.append(op)
-        elif not self._journal_there and not self._wal_there and self.unjournalled < 0:
+            return
+        if self._wal_sync >= 0:
+            # The last sync of the WAL before the database is written is a checkpoint's, whatever the settings; with
+            # synchronous=FULL each commit has had one of its own (https://sqlite.org/pragma.html#pragma_synchronous).
+            self.checkpoint_syncs.add(self._wal_sync)
+        if not self._journal_there and not self._wal_there and self.unjournalled < 0:
             self.unjournalled = op
 
     def _wal(self, op: int, kind: int) -> None:
@@ -126,6 +137,7 @@ class _Walk:
             self._wal_there = kind == TraceKind.CREATE
         if kind != TraceKind.WRITE:
             return
+        self._wal_sync = -1
         offset, data = trace.offsets[op], trace.data(op)
         if offset == 0 and len(data) >= WAL_HEADER:
             (self._page_size,) = struct.unpack_from(">I", data, 8)

@@ -110,6 +110,27 @@ def test_the_trace_shows_which_commits_the_settings_promise(explore, journal, sy
     assert kinds(explored) == set()
 
 
+CLOSED = """
+import sqlite3, sys
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute(f"PRAGMA synchronous={sys.argv[1]}")
+db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY)")
+for number in range(1, 4):
+    db.execute("INSERT INTO t VALUES(?)", (number,))
+    print("done", number, flush=True)
+db.close()
+"""
+
+
+@pytest.mark.parametrize(("synchronous", "promised", "lost"), [("NORMAL", False, 3), ("FULL", True, 0)])
+def test_the_sync_of_a_checkpoint_promises_nothing_to_the_last_commit_before_it(explore, synchronous, promised, lost):
+    recording, explored = explore(CLOSED, synchronous, ack_on=ACKS, states=300)
+    assert find_commits(recording.trace(), "app.db").at_once[-1] is promised
+    assert kinds(explored) == set()
+    assert explored[0].acks_lost == lost
+
+
 def test_a_database_that_changes_without_a_journal_is_an_error_by_name(explore):
     with pytest.raises(LabError, match=r"neither journal nor WAL.*journal_mode=MEMORY or OFF"):
         explore(JOURNALS, "memory", "full")
