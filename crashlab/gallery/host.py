@@ -48,7 +48,7 @@ class Host:
         """Play one side of an exhibit and return what it showed.
 
         `keep`: a directory that must not exist; it gets the files as the run left them, before any opener
-        touched them.
+        touched them, with an early copy (``backup``) and the rows that were acked (``ledger.ndjson``).
 
         Raises:
             LabError: the host ended, or gave no answer in time.
@@ -58,7 +58,7 @@ class Host:
             raise UsageError(f"{keep} exists and is never overwritten; name a new directory")
         assert self._workspace is not None
         directory = self._workspace.make_run()
-        order = Order(exhibit.id, seed, control, str(directory))
+        order = Order(exhibit.id, seed, control, str(directory), keep is not None)
         try:
             telling = self._ask(order, exhibit.seconds_max + _SLACK_S)
             if keep is not None and (directory / "evidence").exists():

@@ -29,6 +29,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int
     control: bool
     directory: str
+    keep: bool = False
 
 
 def main() -> None:
@@ -87,6 +88,7 @@ def _play(exhibit: Exhibit, driver: Driver, order: Order) -> Telling:
     began = time.monotonic()
     try:
         stage = Stage(exhibit, driver, Path(order.directory), seed=order.seed, control=order.control)
+        stage.keep = order.keep
         try:
             exhibit.run(stage)
             telling = stage.finish()

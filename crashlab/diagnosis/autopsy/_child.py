@@ -59,20 +59,26 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
     """SQLite's own checks, and the ledger and the backup held against the rows."""
     import msgspec
 
-    from crashlab.diagnosis.autopsy.accounts import against_backup, against_ledger, own_checks, read_ledger
+    from crashlab.diagnosis.autopsy.accounts import against_ledger, own_checks, read_ledger
+    from crashlab.diagnosis.autopsy.backup import against_backup, compare_pages
     from crashlab.sqlite.check import open_evidence
 
     entries = read_ledger(Path(order["ledger"])) if order["ledger"] else None
     if not order["open"]:
         return {}
-    answer: dict[str, Any] = {}
+    answer: dict[str, Any] = {"features": {}}
+    if order["backup"]:
+        pages, answer["features"] = compare_pages(Path(order["main"]), Path(order["backup"]))
     with open_evidence(order["main"], scratch=order["scratch"], seconds=order["seconds"]) as connection:
         answer["checks"] = own_checks(connection)
         if entries is not None:
             facts, features = against_ledger(connection, entries)
-            answer |= {"ledger": msgspec.to_builtins(facts), "features": features}
+            answer["ledger"] = msgspec.to_builtins(facts)
+            answer["features"] |= features
         if order["backup"]:
-            answer["backup"] = msgspec.to_builtins(against_backup(connection, Path(order["backup"])))
+            older, features = against_backup(connection, Path(order["backup"]), pages)
+            answer["backup"] = msgspec.to_builtins(older)
+            answer["features"] |= features
     return answer
 
 

@@ -1,4 +1,4 @@
-"""What SQLite itself says of a private copy, and what a ledger or a backup says that ought to be there.
+"""What SQLite itself says of a private copy, and what a ledger says that ought to be there.
 
 Runs in a process of its own: a hostile file may kill it.
 """
@@ -8,12 +8,12 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from crashlab.diagnosis.autopsy.report import BackupFacts, LedgerFacts
+from crashlab.diagnosis.autopsy.report import LedgerFacts
 from crashlab.errors import UsageError
 from crashlab.gallery.stage.ledger import Ledger
 from crashlab.sqlite.check import integrity_check, quick_check
 
-__all__ = ["against_backup", "against_ledger", "own_checks", "read_ledger"]
+__all__ = ["against_ledger", "own_checks", "read_ledger"]
 
 LINES_MAX = 20
 LEDGER_LINES_MAX = 2_000_000
@@ -81,7 +81,8 @@ def against_ledger(connection: sqlite3.Connection, entries: list[Entry]) -> tupl
             found.setdefault(name, _GONE)
     rows, features = ledger.compare(found)
     facts = LedgerFacts(rows.acked, rows.lost, rows.changed, features["rows.lost"], rows.lost_examples, problem)
-    return facts, {name: features[name] for name in ("rows.lost", "rows.changed")}
+    told = () if problem else ("rows.lost", "rows.changed")  # what cannot be read is not known to be lost
+    return facts, {name: features[name] for name in told}
 
 
 def _rows(connection: sqlite3.Connection, table: str, key: tuple[str, ...], others: tuple[str, ...]) -> sqlite3.Cursor:
@@ -99,23 +100,3 @@ def _value(row: dict[str, Any]) -> str:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""').replace("\0", "") + '"'
-
-
-def against_backup(connection: sqlite3.Connection, backup: Path) -> BackupFacts:
-    """Count, table by table, the rows that a backup (a private copy) has and the database has not."""
-    missing: dict[str, int] = {}
-    try:
-        connection.execute("attach ? as the_backup", (str(backup),))
-        tables = connection.execute(
-            "select name from the_backup.sqlite_master"
-            " where type = 'table' and rootpage > 0 and name not like 'sqlite_%'"
-        ).fetchall()
-        for (table,) in tables:
-            name = _quoted(table)
-            sql = f"select count(*) from (select * from the_backup.{name} except select * from main.{name})"
-            count = connection.execute(sql).fetchone()[0]
-            if count:
-                missing[table] = count
-    except sqlite3.Error as error:
-        return BackupFacts(missing, str(error))
-    return BackupFacts(missing)

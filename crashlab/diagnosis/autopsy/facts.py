@@ -32,6 +32,7 @@ __all__ = ["examine"]
 
 TIMELINE_MAX = 40
 TREES_MAX = 8
+STARVED_FRAMES = 100
 _SHM_READ = 136
 
 
@@ -61,7 +62,7 @@ def _examine(
     undo = parse_journal(journal, page_size) if journal is not None else None
     lone = database(body)
     alone, found = damage_of(lone, repair=False)
-    view, whole = lone, alone
+    view, whole, before = lone, alone, found
     if undo is not None and journal is not None and undo.state is JournalState.HOT:
         view = rolled_back(body, journal, undo)
         whole, found = damage_of(view)
@@ -89,6 +90,7 @@ def _examine(
     if log is not None and wal is not None:
         features |= _tail_features(log, wal, seen, fresh=bool(index and index.header and not index.header.max_frame))
         features["wal.base"] = _base(report, body, wal, log, seen)
+        features["wal.takes"] = "rows" if _takes_rows(before, found) else "none"
     return Facts(
         **{name: getattr(facts, name) for name in Facts.__struct_fields__ if name != "features"}, features=features
     )
@@ -258,6 +260,7 @@ def _features(
         "wal.commits": "some" if committed else "none",
         "shm": "missing",
         "shm.frames": "none",
+        "shm.starved": _starved(index),
         "journal": "present" if undo is not None and undo.size else "missing",
         "journal.state": "missing" if undo is None else str(undo.state),
     }
@@ -282,6 +285,21 @@ def _features(
     if log is not None and wal is not None:
         features["wal"] = _wal_word(log)
     return features
+
+
+def _starved(index: WalIndex | None) -> str:
+    """Whether a checkpoint ended at a reader's mark, with many frames behind it that it was to copy."""
+    known = index.header if index is not None else None
+    if index is None or known is None:
+        return "none"
+    at_mark = index.backfilled and index.backfilled == index.backfill_attempted in index.read_marks[1:]
+    return "yes" if at_mark and known.max_frame - index.backfilled >= STARVED_FRAMES else "no"
+
+
+def _takes_rows(alone: Accounting, whole: Accounting) -> bool:
+    """Whether some table has fewer rows with the WAL than without it: deleted by it, or never to have been replayed."""
+    rows = {use.tree.name: use.entries for use in alone.trees if not use.tree.index}
+    return any(use.entries < rows.get(use.tree.name, 0) for use in whole.trees if not use.tree.index)
 
 
 def _size(facts: Facts, *, covered: bool) -> str:

@@ -9,6 +9,7 @@ from crashlab.diagnosis.autopsy.suspects import Suspect, suspects
 __all__ = ["NOTHING", "Ranking", "rank"]
 
 NOTHING = Named("none", "nothing is wrong: closed in good order, in use, or merely crashed", (), ())
+CHANGED = Named("changed", "nothing is wrong: the rows were deleted since the backup", (), ())
 OTHERS_MAX = 8
 
 
@@ -35,6 +36,7 @@ def rank(features: dict[str, str]) -> Ranking:
     A mechanism is ruled out by a sign it must leave and did not. Of the others those come first that explain most of
     the abnormal signs, then those with least against them; equals are one set, since nothing tells between them.
     Without any abnormal sign that set is everything that leaves healthy-looking files, with "nothing is wrong" first.
+    Where only a backup shows something, an ordinary deletion since is always one of the first.
     """
     signs = abnormal(features)
     fits, ruled_out = [], {}
@@ -55,16 +57,17 @@ def rank(features: dict[str, str]) -> Ranking:
         return Ranking((), (), ruled_out, tuple(in_words(*item) for item in signs.items()), "none")
     best = ordered[0]
     first = [fit for fit in ordered if _grade(fit) == _grade(best)]
+    plain = (CHANGED,) if set(signs) == {"backup.lost"} else ()
     explained = {name for fit in first for name in fit.explained}
     unexplained = tuple(in_words(*item) for item in signs.items() if item[0] not in explained)
     rivals = [fit for fit in ordered if len(fit.explained) == len(best.explained) and fit not in first]
     confidence = "possible"
     if not unexplained and not best.against:
-        confidence = "shown" if is_proof(signs) else ("possible" if rivals else "likely")
+        confidence = "shown" if is_proof(signs) else ("possible" if rivals or plain else "likely")
     others = tuple(_named(fit) for fit in ordered[len(first) :][:OTHERS_MAX])
     for fit in ordered:
         ruled_out.pop(fit.suspect.id, None)
-    return Ranking(tuple(_named(fit) for fit in first), others, ruled_out, unexplained, confidence)
+    return Ranking((*plain, *map(_named, first)), others, ruled_out, unexplained, confidence)
 
 
 def _fits(wanted: str, seen: str | None) -> bool:

@@ -148,10 +148,17 @@ class LedgerFacts(Struct, frozen=True):
 
 
 class BackupFacts(Struct, frozen=True):
-    """Rows that a backup has and the database has not, by table. `problem`: why they could not be compared."""
+    """Rows of a backup, by table: gone from the database, or with other content now. `problem`: why not compared.
+
+    `one_bit`: leaf pages whose content differs in a single bit: a flip, or an update of one value. `ahead`: the
+    backup's change counter or schema cookie is higher: this file is older, or another copy with counts of its own.
+    """
 
     missing: dict[str, int] = {}
     problem: str = ""
+    changed: dict[str, int] = {}
+    one_bit: tuple[int, ...] = ()
+    ahead: bool = False
 
 
 class Facts(Struct, frozen=True):

@@ -19,9 +19,11 @@ HEALTHY = {
     "mode.clash": "no",
     "shm": "missing|index|not built",
     "shm.frames": "none|equal|behind|restarted",
+    "shm.starved": "none|no",
     "integrity_check": "ok|not asked",
     "rows.lost": "none",
     "rows.changed": "none",
+    "backup.lost": "none",
 }
 """Feature -> the values that a closed, a live or a merely crashed database shows. One that is not here says nothing.
 
@@ -66,6 +68,11 @@ _WORDS = {
     ("shm.frames", "ahead"): "the wal-index knows of commits that the WAL does not give",
     ("shm.frames", "other"): "the wal-index is of another generation than the WAL",
     ("shm.frames", "behind"): "the WAL holds a commit that the wal-index does not know of",
+    ("shm.starved", "yes"): "a reader held the checkpoint back: it ended at the reader's mark, far from the WAL's end",
+    ("wal.takes", "rows"): "some table has fewer rows with the WAL than without it",
+    ("backup.lost", "suffix"): "rows of the backup are gone, lost or deleted since, and no later ones are there",
+    ("backup.lost", "gap"): "rows of the backup are gone, lost or deleted since, and later ones are there",
+    ("backup.lost", "all"): "a table has none of the rows that the backup has, lost or deleted since",
     ("integrity_check", "fails"): "SQLite's own integrity_check fails on a private copy",
     ("rows.lost", "suffix"): "the last rows of the ledger are missing, without a gap",
     ("rows.lost", "gap"): "rows of the ledger are missing, and later ones are there",
@@ -113,7 +120,8 @@ def is_proof(signs: dict[str, str]) -> bool:
 def verdict_of(features: dict[str, str], *, unchanged: bool) -> Verdict:
     """Healthy only where no sign speaks against it; damaged before lossy; else it cannot be told.
 
-    A file longer than its header, or a cut wal-index, is no loss by itself. A file that is no database at all and has
+    A file longer than its header, or a wal-index that is cut or far behind, is no loss by itself, and rows that are
+    gone since a backup may have been deleted. A file that is no database at all and has
     no WAL could be anything.
     """
     signs = abnormal(features)
@@ -127,4 +135,4 @@ def verdict_of(features: dict[str, str], *, unchanged: bool) -> Verdict:
         return Verdict.LOSSY if features["main"] in ("zero length", "missing") else Verdict.DAMAGED
     if any(signs.get(name, "-") in values.split("|") for name, values in _LOSSY.items()):
         return Verdict.LOSSY
-    return Verdict.CANNOT_TELL if set(signs) - {"shm"} else Verdict.HEALTHY
+    return Verdict.CANNOT_TELL if set(signs) - {"shm", "shm.starved"} else Verdict.HEALTHY

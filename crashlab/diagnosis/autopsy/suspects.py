@@ -105,7 +105,12 @@ for _name in (
 ):
     USUAL[_name] = _WAL_ONLY
 USUAL["a1-rollback"] = {"main.mode": "rollback"}
-SILENT_TOO = {"e1": {**_WAL_ONLY, "wal": "broken|commits|no-commit"}}
+USUAL["d2-revert"] = {"wal.takes": "rows"}
+USUAL["e6"] = {"backup.bit": "yes"}
+USUAL["f1"] = {**_WAL_ONLY, "shm.starved": "yes|none"}
+for _name in ("a2-sidecars", "a8-missing", "a9-immutable", "d2-revert", "f1", "h2"):
+    USUAL[_name] = USUAL.get(_name, {}) | {"shm.frames": "none|equal|restarted"}  # nobody died within a commit
+SILENT_TOO = {"e1": {**_WAL_ONLY, "wal": "broken|commits|no-commit", "rows.lost": "suffix"}}
 """Mechanisms that leave their sign only by chance: a power loss may take the frames behind a gap as well."""
 
 
@@ -125,6 +130,13 @@ class Suspect:
         return not self.must
 
 
+def _backup(picture: dict[str, str], *, silent: bool) -> dict[str, str]:
+    """What a backup shows where a ledger would: it may be older than all that was lost, so that nothing is missing."""
+    lost = picture.get("rows.lost", "" if silent else "suffix|gap|all")
+    there = {"suffix": "none|suffix|all", "gap": "none|suffix|gap|all"}.get(lost, f"none|{lost}")
+    return {"backup.lost": there} if lost else {}
+
+
 @lru_cache(maxsize=1)
 def suspects() -> tuple[Suspect, ...]:
     """All mechanisms of the gallery, the acquitted left out; one may be there twice, with and without its sign."""
@@ -137,7 +149,7 @@ def suspects() -> tuple[Suspect, ...]:
             picture.pop("shm.frames", None)  # said more exactly there
         must = MUST.get(exhibit.id, {})
         checks = {"integrity_check": "fails|not asked"} if must.get("damage", "sound") != "sound" else {}
-        usual = {**picture, **checks, **USUAL.get(exhibit.id, {})}
+        usual = {**picture, **checks, **_backup(picture, silent=not must), **USUAL.get(exhibit.id, {})}
         found.append(Suspect(exhibit.id, exhibit.title, must, usual, exhibit.links))
     by_id = {suspect.id: suspect for suspect in found}
     found += [replace(by_id[name], must={}, usual=usual) for name, usual in SILENT_TOO.items()]

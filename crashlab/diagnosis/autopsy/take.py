@@ -16,7 +16,7 @@ import msgspec
 
 from crashlab.diagnosis.autopsy import advice
 from crashlab.diagnosis.autopsy.ranking import rank
-from crashlab.diagnosis.autopsy.report import BackupFacts, Evidence, Facts, LedgerFacts, Report, Verdict
+from crashlab.diagnosis.autopsy.report import BackupFacts, Evidence, Facts, LedgerFacts, Report
 from crashlab.diagnosis.autopsy.signs import abnormal, in_words, verdict_of, with_checks
 from crashlab.errors import LabError, LimitError, UsageError
 from crashlab.sqlite.header import FileKind
@@ -119,13 +119,8 @@ class _Run:
         signs = abnormal(features)
         verdict = verdict_of(features, unchanged=unchanged)
         backup = msgspec.convert(asked["backup"], BackupFacts) if "backup" in asked else None
-        if backup and backup.missing and verdict is Verdict.HEALTHY:
-            verdict = Verdict.CANNOT_TELL
         ranking = rank(features)
         words = [in_words(*item) for item in signs.items()]
-        if backup and backup.missing:
-            rows = ", ".join(f"{count} of {table}" for table, count in backup.missing.items())
-            words.append(f"the backup has rows that this database has not: {rows} (deleted since, or lost)")
         return Report(
             path=self.given,
             evidence=evidence,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from crashlab.diagnosis.autopsy.report import Damage, Named, Report
+from crashlab.diagnosis.autopsy.report import BackupFacts, Damage, Named, Report
 
 __all__ = ["text"]
 
@@ -74,8 +74,21 @@ def _damage(report: Report) -> Iterator[str]:
         if rows.problem:
             yield f"    {rows.problem}"
     if report.backup:
-        missing = ", ".join(f"{count:,} rows of {table}" for table, count in report.backup.missing.items())
-        yield f"  backup has, and this has not: {report.backup.problem or missing or 'nothing'}"
+        yield from _backup(report.backup)
+
+
+def _backup(backup: BackupFacts) -> Iterator[str]:
+    missing, changed = (
+        ", ".join(f"{count:,} of {table}" for table, count in rows.items()) for rows in (backup.missing, backup.changed)
+    )
+    yield f"  rows that the backup has and this has not: {backup.problem or missing or 'none'}"
+    if changed:
+        yield f"  rows with other content than in the backup: {changed}"
+    if backup.one_bit:
+        pages = ", ".join(map(str, backup.one_bit))
+        yield f"  pages that differ from the backup's in one bit (a flip, or an update of one value): {pages}"
+    if backup.ahead:
+        yield "  the backup's change counter is ahead: this file is older than it, or a copy with a count of its own"
 
 
 def _one_view(damage: Damage) -> Iterator[str]:

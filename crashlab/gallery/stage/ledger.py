@@ -1,5 +1,7 @@
 """The rows that were acked in a run, in order, and what became of them."""
 
+import json
+
 from crashlab.gallery.telling import Rows
 
 __all__ = ["Ledger"]
@@ -16,6 +18,11 @@ class Ledger:
     def ack(self, key: str, value: str) -> None:
         """The commit of a row returned; a later ack of the same key replaces its value."""
         self.acked[key] = value
+
+    def lines(self) -> str:
+        """The rows of the table that exhibits use, as the ledger that `crashlab autopsy` reads."""
+        entries = ({"table": "t", "key": {"who": key}, "row": {"v": value}} for key, value in self.acked.items())
+        return "".join(f"{json.dumps(entry)}\n" for entry in entries)
 
     def compare(self, found: dict[str, str]) -> tuple[Rows, dict[str, str]]:
         """Return the count of rows, and the features that tell how rows went.

@@ -29,6 +29,7 @@ class Stage:
     `directory` is empty at the start and belongs to the run; `main` is the database that exhibits use when
     they need but one. `judged` is the file that the next opener gets (`main` unless changed). `has_rows` false:
     there is no ledger of rows; the exhibit observes what counts by itself. `check_s`: the next opener's time.
+    `keep`: also leave an early copy of the files in ``evidence/backup``, and the ledger in ``evidence/ledger.ndjson``.
 
     The process that holds the stage never opens a database: only its actors do.
     """
@@ -45,6 +46,7 @@ class Stage:
         self.judged = self.main
         self.has_rows = True
         self.check_s = ANSWER_S
+        self.keep = False
         self.ledger = Ledger()
         self.features: dict[str, str] = {}
         self.moments: list[Moment] = []
@@ -117,6 +119,7 @@ class Stage:
         `live.links`: several, if a file ever had more than one name, else one.
         `live.ghost_wal`: commits, if an actor ever held an unlinked WAL with committed frames, else none.
         """
+        self._early_copy()
         sight = look(main or self.main, self._actors)
         lines = sight.lines()
         gone = [f"{name}: gone" for name in self._names if name not in {file.name for file in sight.files}]
@@ -143,6 +146,13 @@ class Stage:
         """Tell something without looking at the files again."""
         self.moments.append(Moment(text))
 
+    def _early_copy(self) -> None:
+        """Copy the files as they lie once a row was acked: the actors rest between two steps."""
+        place = self.evidence / "backup"
+        if self.keep and self.ledger.acked and not place.exists() and self.judged.exists():
+            place.mkdir(parents=True)
+            Triplet.of(self.judged).copy_into(place, max_bytes=EVIDENCE_BYTES_MAX)
+
     def _collect(self, feature: str, roles: set[str]) -> None:
         known = set(self.features.get(feature, "none").split("+")) - {"none"}
         self.features[feature] = "+".join(sorted(known | roles)) or "none"
@@ -163,9 +173,11 @@ class Stage:
         rows = Rows()
         checks: dict[str, tuple[str, ...]] = {}
         if self.judged.exists():
-            self.evidence.mkdir()
+            self.evidence.mkdir(exist_ok=True)
             triplet = Triplet.of(self.judged).copy_into(self.evidence, max_bytes=EVIDENCE_BYTES_MAX)
             self.features |= file_features(triplet)
+            if self.keep and self.has_rows:
+                (self.evidence / "ledger.ndjson").write_text(self.ledger.lines(), encoding="utf-8")
             rows, checks = self._next_opener()
         else:
             self.features["open.error"] = "missing"

@@ -65,6 +65,64 @@ def test_a_backup_with_more_rows_is_no_health(database, tmp_path):
     report = autopsy(database, backup=tmp_path / "old.db")
     assert report.backup.missing == {"t": 3}
     assert report.verdict is Verdict.CANNOT_TELL
+    first = {named.id for named in report.first}
+    assert {"changed", "d1", "b1-lost"} <= first  # what takes rows from the middle may seem to take the last ones
+    assert not {"none", "e6", "a4-notadb"} & first
+    assert report.confidence == "possible"
+
+
+def test_a_backup_that_holds_is_healthy_and_rules_a_flipped_bit_out(database, tmp_path):
+    shutil.copy(database, tmp_path / "old.db")
+    with sqlite3.connect(database) as connection:
+        connection.execute("update t set v = 'new' where id = 4")
+    connection.close()
+    report = autopsy(database, backup=tmp_path / "old.db")
+    assert (report.verdict, report.backup.missing, report.backup.changed) == (Verdict.HEALTHY, {}, {"t": 1})
+    assert "e6" not in {named.id for named in report.first}
+
+
+def test_a_backup_shows_a_flipped_bit(database, tmp_path):
+    shutil.copy(database, tmp_path / "old.db")
+    data = bytearray(database.read_bytes())
+    data[data.index(b"v7") + 1] ^= 4
+    database.write_bytes(data)
+    report = autopsy(database, backup=tmp_path / "old.db")
+    assert report.backup.one_bit == (2,)
+    assert "e6" in {named.id for named in report.first}
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "gone"),
+    [
+        ("a1-split", "gap", {"none", "d1", "h1", "e6"}),
+        ("d1", "suffix", {"none", "a1-split", "b1-lost", "e6"}),
+        ("b1-lost", "gap", {"none", "d1", "e3", "e6"}),
+        ("e6", "none", {"none", "d1", "a1-split"}),
+    ],
+)
+def test_the_ledger_of_an_exhibit_splits_the_set_that_its_files_leave(left_by, name, lost, gone):
+    path, _ = left_by(name, 11)
+    report = autopsy(path, ledger=path.with_name("ledger.ndjson"))
+    first = {named.id for named in report.first}
+    assert report.ledger.order == lost
+    assert name in first
+    assert not gone & first
+
+
+def test_a_backup_splits_the_set_of_a_restore_undone(left_by):
+    path, _ = left_by("d2-revert", 11)
+    report = autopsy(path, backup=path.parent / "backup" / path.name)
+    assert {"changed", "d2-revert"} < {named.id for named in report.first}
+    assert len(report.first) < 10
+    assert report.backup.missing == {"t": 45}
+
+
+def test_rows_that_cannot_be_read_are_not_lost(left_by):
+    path, _ = left_by("a8-malformed", 11)
+    report = autopsy(path, ledger=path.with_name("ledger.ndjson"))
+    assert report.ledger.problem
+    assert "rows.lost" not in report.signs
+    assert {named.id for named in report.first} == {"a8-malformed", "c2-malformed"}
 
 
 def test_side_files_may_lie_elsewhere_and_nothing_is_left_behind(left_by, tmp_path):

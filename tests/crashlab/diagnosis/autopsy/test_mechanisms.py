@@ -3,14 +3,10 @@
 import pytest
 
 from crashlab.diagnosis.autopsy import Verdict, autopsy
-from crashlab.diagnosis.autopsy.accounts import own_checks
-from crashlab.diagnosis.autopsy.facts import examine
-from crashlab.diagnosis.autopsy.ranking import rank
-from crashlab.diagnosis.autopsy.signs import verdict_of, with_checks
+from crashlab.diagnosis.autopsy.confusion import WAYS, Judged, judge, table, truth_of
 from crashlab.gallery.exhibit import Kind
 from crashlab.gallery.mechanisms import load_exhibits
 from crashlab.gallery.telling import Result
-from crashlab.sqlite.check import open_evidence
 from crashlab.sqlite.files import Triplet
 
 MECHANISMS = [name for name, each in load_exhibits().items() if each.kind is Kind.MECHANISM and each.in_default_run]
@@ -64,38 +60,40 @@ def test_a_control_without_a_loss_is_healthy(left_by, name):
     assert autopsy(path).verdict is Verdict.HEALTHY
 
 
-def judged(path):
-    """The features and the ranking, without a process for each step."""
-    features = examine(Triplet.of(path), keys=True).features
-    checks = {}
-    if features["main"] == "SQLite database":
-        with open_evidence(path) as connection:
-            checks = own_checks(connection)
-    features = with_checks(features, checks)
-    return features, rank(features)
+@pytest.mark.parametrize("name", ["e5", "b1-index", "d2-revert", "a4-notadb", "i-kill-inside"])
+def test_the_matrix_is_right_for_a_sample(left_by, name):
+    path, _ = left_by(name, 11)
+    for way, judged in judge(path.parent, truth_of(name)).items():
+        assert judged.right, (way, judged)
+        assert (judged.verdict == "healthy") is (name not in ("e5", "b1-index")) or way != "files"
+
+
+def test_a_matrix_tells_right_from_wrong():
+    sure = Judged("a7", ("e5",), ("e5", "a7"), "shown", "lossy")
+    runs = [("a7", dict.fromkeys(WAYS, sure)), ("e5", dict.fromkeys(WAYS, sure._replace(truth="e5")))]
+    assert (sure.right, sure.wrong_and_sure) == (False, True)
+    assert table(runs).splitlines()[2:4] == [
+        "| a7 | e5 | lossy | 0/1 | one of 1, right 0/1 | one of 1, right 0/1 |",
+        "| e5 | e5 | lossy | 1/1 | one of 1 | one of 1 |",
+    ]
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_confusion_over_every_exhibit_and_twenty_seeds(left_by):
-    right = three = total = 0
-    wrong = []
+    runs = []
     for name in [*MECHANISMS, *ACQUITTED]:
         if load_exhibits()[name].missing_needs():
             continue
         for seed in range(200, 220):
             path, run = left_by(name, seed)
             assert run.result is Result.AS_EXPECTED
-            features, ranking = judged(path)
-            first = {named.id for named in ranking.first}
-            truth = "none" if name in ACQUITTED else name
-            total += 1
-            right += truth in first
-            three += truth in first | {named.id for named in ranking.others[:3]}
-            if name in ACQUITTED:
-                assert verdict_of(features, unchanged=True) is Verdict.HEALTHY, (name, seed)
-            if truth not in first:
-                wrong.append((name, seed, sorted(first), ranking.confidence))
-    assert right / total >= 0.9, wrong
-    assert three / total >= 0.98, wrong
-    assert not [each for each in wrong if each[3] == "shown"]
+            runs.append((name, seed, judge(path.parent, truth_of(name))))
+    for way in WAYS:
+        judged = [(name, seed, ways[way]) for name, seed, ways in runs]
+        wrong = [each for each in judged if not each[2].right]
+        assert len(wrong) <= 0.1 * len(judged), (way, wrong)
+        assert sum(each.truth in each.three for _, _, each in judged) >= 0.98 * len(judged), (way, wrong)
+        assert not [each for each in wrong if each[2].wrong_and_sure], way
+    sick = [each for each in runs if each[0] in ACQUITTED and each[2]["files"].verdict != "healthy"]
+    assert not sick
