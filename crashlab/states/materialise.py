@@ -10,6 +10,7 @@ Moments must not go back to an earlier epoch cheaply: going back starts anew fro
 
 import contextlib
 import os
+import posixpath
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,8 @@ class Materialiser:
         self.directory = directory
         self.work = directory / "work"
         self.work.mkdir(parents=True)
+        self._directories = _directories(trace)
+        self._make_directories(self.work)
         self._base = _Base(trace, directory / "base")
         self._shown: dict[str, _Shown] = {}
 
@@ -65,8 +68,6 @@ class Materialiser:
             shown = self._shown.get(path)
             if shown is None:
                 target = self.work / path
-                if "/" in path:
-                    target.parent.mkdir(parents=True, exist_ok=True)
                 self._base.copy(inode, target)
                 shown = self._shown[path] = _Shown(inode, os.open(target, os.O_RDWR | BINARY), self._base, self.trace)
             shown.change_to(items)
@@ -81,11 +82,9 @@ class Materialiser:
         """
         kept = self._seek(state)
         per_inode = self._per_inode(kept)
-        for name in self.trace.directories:  # a directory itself is never lost: its own entry has no record
-            (directory / name).mkdir(parents=True, exist_ok=True)
+        self._make_directories(directory)
         for path, inode in self._names(kept).items():
             target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
             self._base.copy(inode, target)
             descriptor = os.open(target, os.O_RDWR | BINARY)
             try:
@@ -110,6 +109,12 @@ class Materialiser:
                 shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
+        self._make_directories(self.work)
+
+    def _make_directories(self, root: Path) -> None:
+        """A directory itself is never lost, nor not there yet: its own entry has no record."""
+        for name in self._directories:
+            (root / name).mkdir(parents=True, exist_ok=True)
 
     def epoch_of(self, moment: int) -> Epoch:
         """Return the epoch of a moment; the durable files are rolled on to it."""
@@ -323,6 +328,12 @@ class _Base:
         os.close(self._descriptors.pop(inode))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._directory / str(inode))
+
+
+def _directories(trace: Trace) -> list[str]:
+    """Directories below the run's own that hold any file of the trace."""
+    found = {posixpath.dirname(path) for path in (*trace.paths, *(file.path for file in trace.files))}
+    return sorted(name for name in {*found, *trace.directories} if name and not name.startswith(("/", "..")))
 
 
 def _end(trace: Trace, op: int, mask: int | None) -> int:
