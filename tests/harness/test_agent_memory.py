@@ -16,11 +16,12 @@ from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
 from crashlab.model.case import Case, Param
 from crashlab.model.finding import Verdict
-from crashlab.model.history import Ended, EndKind, History, StepState
+from crashlab.model.history import Ended, EndKind, History, NoteRecord, StepRecord, StepState
 from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
 from crashlab.writers.run import EXIT_CRASHED, run_process
 from harness.workloads.agent_memory import DEFAULTS, AgentMemory, workload
+from harness.workloads.agent_memory.invariants import checkpoint_failures_surface
 from harness.workloads.agent_memory.lanes import torn
 from harness.workloads.agent_memory.texts import MESSAGES, SESSIONS, TABLES
 from harness.workloads.watch import rounds
@@ -53,6 +54,19 @@ def road() -> Iterator[RealRoad]:
             yield made
         finally:
             made.close()
+
+
+@pytest.mark.parametrize(("ended_ns", "told"), [(20, True), (0, False)])
+def test_a_failed_checkpoint_must_be_logged_unless_a_handler_raised_in_its_step(ended_ns: int, told: bool) -> None:
+    state = StepState.ACKED if ended_ns else StepState.OPEN
+    steps = (
+        StepRecord("main", 0, 0, state, (), 10, 0, ended_ns),
+        StepRecord("main", 0, 1, StepState.ACKED, (), 30, 1, 40),
+    )
+    failed = NoteRecord(15, 0, "checkpoint TRUNCATE 1 60 11")
+    history = History("test", steps, (), (failed,), Ended(EndKind.EXITED, 0))
+    lines = list(checkpoint_failures_surface(None, None, history))  # type: ignore[arg-type]
+    assert lines == (["1 checkpoints failed in the run, 0 records were logged"] if told else [])
 
 
 def test_two_runs_of_one_seed_do_the_same(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def checkpoint_failures_surface(
         done = [each for each in done if each not in inside[:-1]]
     failed = [each for each in done if each.raised or each.busy]
     told = [each for each in said(history) if each.text.startswith(("wal_checkpoint failed", "wal_checkpoint was b"))]
-    # The record follows the failure by some instructions, in which a kill may come.
+    # The record follows the failure by some instructions, in which a kill may come, or what a handler raises.
     running = [each for each in failed if each.ns < closing and _followed(history, each)]
     if len(running) > sum(each.ns < closing for each in told):
         yield f"{len(running)} checkpoints failed in the run, {len(told)} records were logged"
@@ -241,7 +241,11 @@ def _closed(history: History) -> int | None:
 
 
 def _followed(history: History, done: Round) -> bool:
-    return any(step.begin_ns > done.ns for step in _main_steps(history)) or _closing_ns(history) < float("inf")
+    """Whether the program went on after the checkpoint: its step ended, or came to its close outside any."""
+    steps = _main_steps(history)
+    if any(step.begin_ns < done.ns and not step.end_ns for step in steps):
+        return False
+    return any(step.begin_ns > done.ns for step in steps) or _closing_ns(history) < float("inf")
 
 
 _ALL: Final = (
