@@ -146,7 +146,7 @@ def _bytes(result: _Result, code: int, name: str) -> bytes:
 
 def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]:
     ran = result.recording.ran
-    states = sum(each.distinct for one in result.explored for each in one.coverage)
+    states = sum(each.judged for one in result.explored for each in one.coverage)
     classes = sum(one.classes for one in result.explored)
     lines = []
     if not result.explored:
@@ -157,8 +157,8 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
     else:
         failed = sum(one.failed for one in result.explored)
         lines.append(
-            f"{states:,} distinct crash states in {classes:,} classes and single disks: "
-            + (f"{failed:,} of these fail" if failed else "all as after a commit of the program's own")
+            f"{states:,} distinct crash states, {classes:,} that SQLite has to tell apart: "
+            + (f"{failed:,} fail" if failed else "all as after a commit of the program's own")
         )
     if ran.limit:
         lines.append(f"the program: {ran.limit}; what it had done by then was judged")
@@ -221,7 +221,7 @@ def program_options(
         UsageError: a pattern or a command that is none.
     """
     program = parse_program(command, ack_on=ack_on, restart=restart, maps=maps, timeout=timeout)
-    budget = Budget(states=states, direct=min(states, max(DIRECT_MIN, states // 50)), seed=seed)
+    budget = Budget(states=states, direct=min(states, max(DIRECT_MIN, states // 5)), seed=seed)
     return ProgramOptions(program, budget, restarts, copy_max << 20, workspace, results)
 
 

@@ -34,7 +34,8 @@ class Coverage(msgspec.Struct, frozen=True):
     `recoveries`: by real SQLite, in all. `cross_checked`: recoveries of a second and further members of a
     class; `second_members`: classes of which more than one member was recovered; `lone`: classes that had
     only one. `compared`: recoveries without changing files that were repeated with. `outside`: reason →
-    states.
+    states. `images`: different recovered databases among those outside the classes, `image_states` of them;
+    `unjudged`: states that nothing covers, as too many different ones were met.
     """
 
     policy: str
@@ -54,11 +55,22 @@ class Coverage(msgspec.Struct, frozen=True):
     mismatches: tuple[Mismatch, ...]
     outside: dict[str, int]
     stop: StopReason
+    images: int = 0
+    image_states: int = 0
+    unjudged: int = 0
+
+    @property
+    def judged(self) -> int:
+        """Different states that were judged."""
+        return self.distinct - self.unjudged
 
     def __str__(self) -> str:
         exist = f"{int(self.exist):,}" if len(self.exist) <= 15 else f"about 10^{len(self.exist) - 1}"
+        images = f", {self.images:,} page images of {self.image_states:,} states" if self.images else ""
+        unjudged = f", {self.unjudged:,} left unjudged: too many that differ" if self.unjudged else ""
         return (
             f"{self.policy}: {exist} states exist, {self.generated:,} looked at, {self.distinct:,} distinct, "
-            f"{self.classes:,} classes and {self.disks:,} disks outside them, {self.recoveries:,} real recoveries, "
-            f"{self.cross_checked:,} of them cross-checks with {len(self.mismatches)} mismatches; {self.stop}"
+            f"{self.classes:,} classes{images} and {self.disks:,} disks outside them, {self.recoveries:,} real "
+            f"recoveries, {self.cross_checked:,} of them cross-checks with {len(self.mismatches)} mismatches"
+            f"{unjudged}; {self.stop}"
         )

@@ -19,6 +19,7 @@ from crashlab.errors import LabError
 from crashlab.states.bits import Bits, Ints, below
 from crashlab.states.classes import DIRECT, Classifier
 from crashlab.states.coverage import Coverage, Mismatch, StopReason
+from crashlab.states.images import Images
 from crashlab.states.materialise import Materialiser
 from crashlab.states.models import Batch, Model, Policy, batches, make_plan
 from crashlab.states.pending import Epoch, epochs
@@ -31,6 +32,8 @@ __all__ = ["Exploration", "Seen", "explore"]
 MISMATCHES_MAX = 20
 COMPARE_EVERY = 32
 """Of so many recoveries without changing the files one is repeated with."""
+
+_NO_BOUND = 1 << 62
 
 OnRecovered = Callable[[CrashState, Logical, Materialiser], Any]
 
@@ -86,6 +89,8 @@ def explore(
     sample: float = 0.02,
     on_recovered: OnRecovered | None = None,
     stop: Callable[[], bool] | None = None,
+    images: Images | None = None,
+    firsts_max: int = _NO_BOUND,
 ) -> Exploration:
     """Cover the crash states of a trace under a model, within the model's bounds.
 
@@ -95,9 +100,13 @@ def explore(
     `on_recovered(state, logical, materialiser)` is called for each representative after its recovery; for
     its files as the crash left them ask `materialiser.export`.
     `stop()` is asked between batches. The same trace, model and generator state give the same exploration.
+    `images`: states outside the classes are told apart by what SQLite would make of them, not by their disks; each
+    image is recovered once at each, another state of it as a check. `firsts_max`: so many of these and of disks are
+    recovered; states of further ones count as `unjudged`.
     """
     with Materialiser(trace, scratch) as materialiser:
         explorer = _Explorer(trace, model, probe, materialiser, sample if cross_check else -1.0, on_recovered)
+        explorer.images, explorer.firsts_max = images, firsts_max
         return explorer.run(rng, classes=classes, stop=stop)
 
 
@@ -122,6 +131,11 @@ class _Explorer:
         self._threshold = np.uint64(min(1.0, max(0.0, sample)) * float(2**64 - 2**11))
         self._by_class: dict[int, Seen] = {}
         self._by_disk: dict[bytes, Seen] = {}
+        self._by_image: dict[bytes, Seen] = {}
+        self._by_moment: dict[tuple[bytes, int], Seen] = {}
+        self.images: Images | None = None
+        self.firsts_max = _NO_BOUND
+        self.image_states = self.unjudged = 0
         self._mismatches: list[Mismatch] = []
         self._outside: Counter[str] = Counter()
         self._epochs: Iterator[Epoch] = iter(())
@@ -134,7 +148,7 @@ class _Explorer:
         entered = -1
         moment, known = -1, np.zeros(0, dtype=np.uint64)
         for batch in batches(self.trace, plan, rng):
-            if classes and batch.pieces.epoch.number != entered:
+            if (classes or self.images is not None) and batch.pieces.epoch.number != entered:
                 entered = batch.pieces.epoch.number
                 self._enter(entered)
             hashes = _hashes(batch)
@@ -151,6 +165,8 @@ class _Explorer:
             if stop is not None and stop():
                 reason = StopReason.STOPPED
                 break
+        if self.unjudged and reason is StopReason.EXHAUSTED:
+            reason = StopReason.BUDGET
         if self._mismatches:
             reason = StopReason.MISMATCH
         by_class = list(self._by_class.values())
@@ -172,12 +188,17 @@ class _Explorer:
             mismatches=tuple(self._mismatches),
             outside=dict(self._outside),
             stop=reason,
+            images=len(self._by_image),
+            image_states=self.image_states,
+            unjudged=self.unjudged,
         )
-        return Exploration(coverage, by_class + list(self._by_disk.values()))
+        return Exploration(coverage, by_class + list(self._by_moment.values()) + list(self._by_disk.values()))
 
     def _enter(self, number: int) -> None:
         for epoch in self._epochs:
             self.classifier.enter(epoch)
+            if self.images is not None:
+                self.images.enter(epoch)
             if epoch.number == number:
                 return
 
@@ -192,7 +213,7 @@ class _Explorer:
         if len(inside):
             self._cover_classes(batch, chosen[inside], numbers[inside], hashes)
         if len(inside) < len(chosen):
-            self._cover_disks(batch, chosen[numbers == DIRECT], classes=classes)
+            self._cover_disks(batch, chosen[numbers == DIRECT], hashes, classes=classes)
 
     def _cover_classes(self, batch: Batch, chosen: Ints, numbers: Ints, hashes: Bits) -> None:
         order = np.argsort(numbers, kind="stable")
@@ -226,21 +247,29 @@ class _Explorer:
             if index not in done:
                 self._check_member(self._by_class[int(numbers[place])], batch.state(index, self.kill))
 
-    def _cover_disks(self, batch: Batch, chosen: Ints, *, classes: bool) -> None:
+    def _cover_disks(self, batch: Batch, chosen: Ints, hashes: Bits, *, classes: bool) -> None:
         epoch = batch.pieces.epoch
+        images = self.images.keys(batch, chosen, kill=self.kill) if self.images else [None] * len(chosen)
+        sampled = (_mix(hashes[chosen]) < self._threshold).tolist()
         exists = below(batch.pieces.starts[np.array(epoch.counts)], batch.pieces.words)
-        for index in chosen.tolist():
+        for index, image, again in zip(chosen.tolist(), images, sampled, strict=True):
             moment = int(batch.moments[index])
             place = moment - epoch.first
             reason = "classes were not asked for"
             if classes:
                 reason = self.classifier.reasons[place] or "the WAL header is lost, or the write is to another file"
             self._outside[reason] += 1
+            if image is not None:
+                self._cover_image(batch, index, image, reason, sampled=again)
+                continue
             row = exists[place] if self.kill else batch.rows[index]
             torn = int(batch.torn_bytes[index])
             key = b"%d %d %d " % (epoch.number, moment if torn else 0, torn) + row.tobytes()
             key = hashlib.blake2b(key, digest_size=16).digest()
             seen = self._by_disk.get(key)
+            if seen is None and len(self._by_disk) + len(self._by_image) >= self.firsts_max:
+                self.unjudged += 1
+                continue
             if seen is None:
                 seen = self._by_disk[key] = self._first(batch.state(index, self.kill), reason)
             seen.states += 1
@@ -248,6 +277,27 @@ class _Explorer:
                 seen.first, seen.first_state = moment, batch.state(index, self.kill)
             if moment > seen.last:
                 seen.last, seen.last_state = moment, batch.state(index, self.kill)
+
+    def _cover_image(self, batch: Batch, index: int, image: bytes, reason: str, *, sampled: bool) -> None:
+        """Recover the first state of an image, the second and a sample; keep apart by moment what is to be judged."""
+        first = self._by_image.get(image)
+        moment = int(batch.moments[index])
+        if first is None:
+            if len(self._by_disk) + len(self._by_image) >= self.firsts_max:
+                self.unjudged += 1
+                return
+            first = self._by_image[image] = self._first(batch.state(index, self.kill), reason)
+        elif self._cross_check and (first.checked == 1 or sampled):
+            self._check_member(first, batch.state(index, self.kill))
+        self.image_states += 1
+        seen = self._by_moment.get((image, moment))
+        if seen is None:
+            state = batch.state(index, self.kill)
+            seen = msgspec.structs.replace(
+                first, first=moment, last=moment, states=0, first_state=state, last_state=state
+            )
+            self._by_moment[(image, moment)] = seen
+        seen.states += 1
 
     def _first(self, state: CrashState, reason: str = "") -> Seen:
         logical = self._recover(state)
@@ -261,6 +311,11 @@ class _Explorer:
         if logical.digest != seen.digest:
             expected = self._recover(seen.representative)
             self._mismatch(state, str(seen.representative), logical, expected)
+        elif self.images is not None and self.on_recovered is not None:
+            value = self.on_recovered(state, logical, self.materialiser)
+            if value != seen.value:
+                expected = msgspec.structs.replace(logical, error=f"{seen.value!r}")
+                self._mismatch(state, str(seen.representative), Logical(error=f"{value!r}"), expected)
 
     def _mismatch(self, state: CrashState, other: str, found: Logical, expected: Logical) -> None:
         if len(self._mismatches) < MISMATCHES_MAX:

@@ -13,6 +13,7 @@ from crashlab.model.finding import Finding, Identity
 from crashlab.model.seed import rng_for
 from crashlab.states.coverage import Coverage
 from crashlab.states.explore import Seen, explore
+from crashlab.states.images import Images
 from crashlab.states.materialise import Materialiser
 from crashlab.states.models import Model, Policy
 from crashlab.states.recover import Logical
@@ -26,10 +27,12 @@ POLICIES = (Policy.KILL, Policy.TORN)
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """How much is looked at. `states`: of each database under each model; `direct`: of those outside the classes."""
+    """How much is looked at. `states`: of each database under each model; `direct`: different recovered databases, of
+    those outside the classes, that are given to SQLite.
+    """
 
     states: int = 100_000
-    direct: int = 2_000
+    direct: int = 20_000
     seed: int = 1
 
 
@@ -46,6 +49,7 @@ class Explored(msgspec.Struct, frozen=True):
     """What came of one database.
 
     `promised`: commits that the settings made durable at once. `acks_lost`: most acks that a legal power loss took.
+    `classes`: classes, page images and single disks. `failed`: states that are not in order.
     `representatives`: one state of each class that is in order, for restarts.
     """
 
@@ -187,21 +191,23 @@ def _explore_one(trace: Trace, judge: Judge, acks: int, budget: Budget, scratch:
         fault_class = FaultClass.PROCESS_DEATH if policy is Policy.KILL else FaultClass.POWER_LOSS
         explored = explore(
             trace,
-            Model(policy, states_max=budget.states, direct_max=budget.direct),
+            Model(policy, states_max=budget.states, direct_max=budget.states),
             rng_for(budget.seed, "program", legal.commits.database, policy),
             probe=legal.probe,
             scratch=scratch / policy.value,
             on_recovered=judge.value,
+            images=Images(trace, legal.commits.database, {name: each.content for name, each in legal.named.items()}),
+            firsts_max=budget.direct,
         )
         coverage.append(explored.coverage)
         explored.require_sound()
+        classes += explored.coverage.classes + explored.coverage.images + explored.coverage.disks
         for seen in explored.seen:
-            classes += 1
             wrong = _judge_class(judge, seen, fault_class)
             if not wrong:
                 representatives.append(seen.representative)
                 continue
-            failed += 1
+            failed += seen.states
             for state, finding in wrong:
                 known = found.get(finding.identity)
                 found[finding.identity] = (
