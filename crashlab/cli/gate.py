@@ -30,6 +30,7 @@ from crashlab.decide.evidence import GateReport
 from crashlab.decide.gate import Gate, GateOptions
 from crashlab.decide.planted import controls_of
 from crashlab.decide.policy import Decision
+from crashlab.diagnosis.autopsy.listener import CaseAutopsies
 from crashlab.engine.casedir import write_atomically
 from crashlab.engine.events import Emitter
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
@@ -124,6 +125,7 @@ def _judge(
                 emitter.add(NdjsonWriter(sys.stdout.buffer))
             with ProgressListener(console_for_people(stderr=True), settings.trials) as progress:
                 emitter.add(progress)
+                emitter.add(CaseAutopsies())
                 try:
                     for _row in judged.rows():
                         pass

@@ -4,7 +4,9 @@ import os
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -13,9 +15,11 @@ from crashlab.faults.fault import parse_fault
 from crashlab.model.case import CASE_BYTES_MAX, Case, decode_case
 from crashlab.model.history import History
 from crashlab.model.outcome import Outcome
+from crashlab.model.step import Table
 
 CASE_FILE = "case.json"
 TRACE = "trace"
+LEDGER = "ledger.ndjson"
 DEADLINE_S_MAX = 3600.0
 """A stranger's case may not keep us longer than this for one trial."""
 
@@ -24,6 +28,7 @@ EVIDENCE_NOTE = """This directory holds one failing trial of crashlab.
 case.json         the input: replay it with   {command}
 outcome.json      verdict, findings, exposure
 history.ndjson    what the program logged, in order
+ledger.ndjson     the rows that were acked, in order, as `crashlab autopsy --ledger` reads them
 environment.json  where it ran
 evidence/         the database files as the fault left them, before SQLite touched them.
                   They hold the program's rows: look before you share them.
@@ -32,7 +37,14 @@ evidence/         the database files as the fault left them, before SQLite touch
 
 
 def save_case(
-    root: Path, outcome: Outcome, history: History, environment: dict[str, str], evidence: Path, recording: str = ""
+    root: Path,
+    outcome: Outcome,
+    history: History,
+    environment: dict[str, str],
+    evidence: Path,
+    recording: str = "",
+    *,
+    tables: Sequence[Table] = (),
 ) -> Path:
     """Write a case directory below `root` and return it; an existing one is never overwritten.
 
@@ -47,6 +59,7 @@ def save_case(
         root.mkdir(parents=True, exist_ok=True)
         directory = _fresh(root, outcome.case.case_id)
         _write(directory, outcome, history, environment, evidence)
+        write_atomically(directory / LEDGER, _ledger(history, tables))
         if recording:
             _copy_trace(Path(recording), directory / TRACE)
     except (OSError, shutil.Error) as error:
@@ -54,6 +67,25 @@ def save_case(
             shutil.rmtree(directory, ignore_errors=True)
         raise LimitError(f"the case directory could not be kept in {root}: {error}") from error
     return directory
+
+
+def _ledger(history: History, tables: Sequence[Table]) -> bytes:
+    """The acked effects with the names of their columns; those with values that JSON has not are left out."""
+    by_name = {table.name: table for table in tables}
+    lines = []
+    for effect in (effect for step in history.acked for effect in step.effects):
+        table = by_name.get(effect.table)
+        values = (*effect.key, *(effect.value or ()))
+        if table is None or len(effect.key) != len(table.key) or any(map(_is_bytes, values)):
+            continue
+        row = None if effect.value is None else dict(zip(table.value, effect.value, strict=False))
+        key = dict(zip(table.key, effect.key, strict=True))
+        lines.append(msgspec.json.encode({"table": table.name, "key": key, "row": row}) + b"\n")
+    return b"".join(lines)
+
+
+def _is_bytes(value: Any) -> bool:
+    return isinstance(value, bytes | bytearray | memoryview)
 
 
 def _copy_trace(recording: Path, target: Path) -> None:

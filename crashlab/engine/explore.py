@@ -270,7 +270,13 @@ class _Explorer:
             with Materialiser(self._trace, evidence.parent / "states") as files:
                 files.export(state, evidence)
             saved = save_case(
-                Path(self._task.keep), outcome, history, self._task.environment, evidence, self._task.recording
+                Path(self._task.keep),
+                outcome,
+                history,
+                self._task.environment,
+                evidence,
+                self._task.recording,
+                tables=self._workload.tables,
             )
             annotate_case(saved)
             clear_run(str(evidence.parent))

@@ -138,7 +138,15 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
     )
     if findings and task.keep:
         with contextlib.suppress(LimitError):  # no room to keep it is no reason to lose what was found
-            saved = save_case(Path(task.keep), outcome, history, task.environment, evidence, task.recording)
+            saved = save_case(
+                Path(task.keep),
+                outcome,
+                history,
+                task.environment,
+                evidence,
+                task.recording,
+                tables=workload.tables,
+            )
             outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
     return outcome
 

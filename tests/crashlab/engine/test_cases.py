@@ -36,8 +36,10 @@ def test_the_directory_holds_the_case_the_history_and_untouched_evidence(failing
         "environment.json",
         "evidence",
         "history.ndjson",
+        "ledger.ndjson",
         "outcome.json",
     ]
+    assert len((directory / "ledger.ndjson").read_text().splitlines()) == 9
     assert load_case(directory) == load_case(directory / "case.json") == CASE
     assert json.loads((directory / "environment.json").read_bytes()) == {"python": "3.x"}
     saved = msgspec.json.decode((directory / "outcome.json").read_bytes(), type=Outcome)
