@@ -27,7 +27,7 @@ workload = "{workload}"
 [gate]
 subject = "{subject}"
 trials = 1400
-budget = "60s"
+budget = "120s"
 {grid}
 # What turns the evidence into GO, NO-GO or INCONCLUSIVE.
 [gate.policy]
