@@ -20,13 +20,14 @@ from crashlab.cli.options import (
 )
 from crashlab.decide.bench import Figure, bench_kills, named_bench
 from crashlab.decide.bench_hazards import bench_hazards
+from crashlab.decide.bench_program import bench_program
 from crashlab.decide.bench_states import bench_states
 from crashlab.decide.config import Config
 from crashlab.engine.environment import environment_stamp
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
-OWN = ("kills", "states", "hazards")
+OWN = ("kills", "states", "hazards", "program")
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
@@ -52,7 +53,8 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills, states, hazards. crashlab.toml registers more under [bench] as NAME = "module:attr".
+    Benches of its own: kills, states, hazards, program. crashlab.toml registers more under [bench] as
+    NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
@@ -100,6 +102,8 @@ def _figures(
         yield from bench_states(seed=seed, rounds=rounds, workspace=workspace)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
+    elif name == "program":
+        yield from bench_program(rounds=rounds, workspace=workspace)
     else:
         chosen = config.subject(pick_subject(config, subject))
         yield from bench_kills(chosen, seed=seed, rounds=rounds, workspace=workspace)

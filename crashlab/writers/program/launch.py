@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -66,6 +67,7 @@ class Ran(msgspec.Struct, frozen=True):
     problems: tuple[str, ...]
     stdout: str
     stderr: str
+    seconds: float = 0.0
 
 
 def launch(order: Launch) -> Ran:
@@ -97,8 +99,10 @@ def launch(order: Launch) -> Ran:
                 f"{order.argv[0]!r} cannot be started: {error.strerror}; expected a program on the PATH or in the "
                 "working directory"
             ) from None
+        began = time.monotonic()
         try:
             limit = _wait(child, order, before)
+            seconds = time.monotonic() - began
         finally:
             left = _end_all(child, spool)
     too_much = _size(order.area) - before > order.disk_bytes_max
@@ -114,6 +118,7 @@ def launch(order: Launch) -> Ran:
         tuple(dict.fromkeys(line["problem"] for line in told if "problem" in line)),
         _tail(out),
         _tail(err),
+        seconds,
     )
 
 
@@ -137,14 +142,21 @@ def hook_environment(order: Launch, spool: str) -> dict[str, str]:
     }
     before = os.environ.get("PYTHONPATH")
     return {
+        **program_environment(order),
+        "PYTHONPATH": os.pathsep.join([_STARTUP, *([before] if before else [])]),
+        VARIABLE: json.dumps(told),
+    }
+
+
+def program_environment(order: Launch) -> dict[str, str]:
+    """Return the environment of a program of any kind: its directories are the copy and a private one for `TMPDIR`."""
+    return {
         **os.environ,
         "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),
         **order.environment,
-        "PYTHONPATH": os.pathsep.join([_STARTUP, *([before] if before else [])]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PWD": order.copy,
         "TMPDIR": os.path.join(order.area, "tmp"),
-        VARIABLE: json.dumps(told),
     }
 
 
@@ -152,17 +164,32 @@ def _wait(child: "subprocess.Popen[bytes]", order: Launch, before: int) -> str:
     """Wait for the end; return the limit that was met, if one was."""
     begin = measured = time.monotonic()
     while True:
-        try:
-            child.wait(POLL_S)
+        if _ended(child, POLL_S):
             return ""
-        except subprocess.TimeoutExpired:
-            now = time.monotonic()
+        now = time.monotonic()
         if now - begin > order.timeout_s:
             return f"it ran for {order.timeout_s:g} s, the limit, and was ended there"
         if now - measured > MEASURE_S:
             measured = now
             if _size(order.area) - before > order.disk_bytes_max:
                 return "it wrote more than it may"
+
+
+def _ended(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
+    """Wait so long at most; the answer comes as the child ends, where the system can tell (Linux)."""
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(child.pid)
+            try:
+                select.select([descriptor], [], [], seconds)
+            finally:
+                os.close(descriptor)
+        return child.poll() is not None
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _size(directory: str) -> int:

@@ -1,0 +1,66 @@
+"""The bench of `crashlab run -- COMMAND`: a recorded program beside the same program untouched."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from crashlab.decide.bench import Figure, compare
+from crashlab.engine.workspace import Workspace
+from crashlab.errors import LabError
+from crashlab.sqlite.filesystem import filesystem_of
+from crashlab.writers.program.launch import Launch, launch
+
+COMMITS = 2000
+WANTED = "at least 0.67 of untouched (1.5 times its time)"
+_PROGRAM = f"""
+import sqlite3, sys
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("PRAGMA synchronous=" + sys.argv[1])
+db.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+for number in range({COMMITS}):
+    db.execute("INSERT INTO t(v) VALUES(?)", ("v" * 100,))
+db.close()
+"""
+
+
+def bench_program(*, rounds: int, workspace: str | None = None) -> Iterator[Figure]:
+    """Whole processes, from start to end: 2000 small commits recorded, beside the same untouched.
+
+    In the workspace (memory, where there is some) and, if that is another file system, in the current directory.
+    """
+    with Workspace(workspace) as space, tempfile.TemporaryDirectory(prefix=".crashlab-bench-", dir=".") as here:
+        places = {filesystem_of(root).kind: root for root in (Path(here).resolve(), space.root)}
+        for name, root in sorted(places.items()):
+            for synchronous in ("NORMAL", "FULL"):
+                yield compare(
+                    f"recording a program's {COMMITS} small commits, {synchronous}, {name}, whole process",
+                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record=True),  # type: ignore[misc]
+                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record=False),  # type: ignore[misc]
+                    rounds=rounds,
+                    unit="commits/s",
+                    wanted=WANTED,
+                )
+
+
+def _run(root: Path, synchronous: str, *, record: bool) -> float:
+    area = root / "bench-program"
+    (area / "copy").mkdir(parents=True)
+    argv = (sys.executable, "-c", _PROGRAM, synchronous)
+    try:
+        if record:
+            ran = launch(Launch(argv, str(area / "run"), str(area / "copy"), timeout_s=600.0))
+            if ran.code or ran.problems or not ran.started:
+                raise LabError(f"a bench's program ended with {ran.code}: {(*ran.problems, ran.stderr[-300:])[0]}")
+            seconds = ran.seconds
+        else:
+            began = time.perf_counter()
+            subprocess.run(argv, cwd=area / "copy", check=True, stdin=subprocess.DEVNULL, start_new_session=True)
+            seconds = time.perf_counter() - began
+    finally:
+        shutil.rmtree(area, ignore_errors=True)
+    return COMMITS / seconds
