@@ -55,6 +55,17 @@ def parse_program(
     return Program(python_of(command), ack_on, again, parse_maps(maps), timeout)
 
 
+def replay_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add to a click command COMMAND and what is told again when a killed run of it is replayed."""
+    for decorate in (
+        click.argument("command", nargs=-1, type=click.UNPROCESSED),
+        click.option("--map", "maps", multiple=True, metavar="REAL=COPY", help=_HELP["map"]),
+        click.option("--restart", default="", metavar="COMMAND", help=_HELP["restart-again"]),
+    ):
+        function = decorate(function)
+    return function
+
+
 def program_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add COMMAND and its options to a click command; they arrive as the arguments of `program_options`."""
     for decorate in (
@@ -78,5 +89,6 @@ _HELP = {
     "timeout": "COMMAND: end it after so many seconds. [default: 60]",
     "states": "COMMAND: crash states of each database under each model. [default: 100000]",
     "restarts": "COMMAND: how many crash states to restart from. [default: 20]",
+    "restart-again": "COMMAND: the restart that a killed run's finding came from.",
     "copy-max": "COMMAND: MiB of the working directory that may be copied. [default: 256]",
 }

@@ -14,6 +14,7 @@ from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case, replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.moments import require_fit
+from crashlab.engine.program.kills.case import KILLED_CASE
 from crashlab.engine.reduce import (
     Reduced,
     ReduceLimits,
@@ -57,6 +58,11 @@ def reduce(case: Path, tries: int, budget: str, config_path: Path | None, worksp
     one; nothing is overwritten.
     """
     limits = ReduceLimits(tries, parse_duration(budget, "--budget"))
+    if (case / KILLED_CASE).is_file():
+        raise UsageError(
+            f"case {case}: a real kill leaves nothing to reduce; `crashlab run -- COMMAND` computes crashes of a "
+            "recorded run, each of which is as small as it gets"
+        )
     loaded = load_case(case)
     state = parsed_state(loaded)
     if state is None:

@@ -18,6 +18,8 @@ from crashlab.cli.options import (
     slots_option,
     workspace_option,
 )
+from crashlab.cli.program_options import parse_program, replay_arguments
+from crashlab.cli.replay_killed import replay_killed
 from crashlab.cli.replay_program import replay_program
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params
@@ -27,6 +29,7 @@ from crashlab.engine.casedir import load_case
 from crashlab.engine.events import Emitter
 from crashlab.engine.moments import require_fit
 from crashlab.engine.program.case import PROGRAM_CASE
+from crashlab.engine.program.kills.case import KILLED_CASE
 from crashlab.engine.reduce import parsed_state
 from crashlab.engine.replay import Replayed, summarise_replay
 from crashlab.engine.replay import replay as replay_case
@@ -60,7 +63,7 @@ from crashlab.report.progress import ProgressListener
 @slots_option
 @workspace_option
 @format_option
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@replay_arguments
 def replay(
     case: Path,
     times: int | None,
@@ -69,15 +72,22 @@ def replay(
     workspace: str | None,
     formats: tuple[str, ...],
     command: tuple[str, ...],
+    restart: str,
+    maps: tuple[str, ...],
 ) -> int:
     """Replay a case directory (or its case.json).
 
     A real kill is not deterministic, so the case runs several times and the answer is k of n. A computed
     crash state is taken from the recording that the case carries. The case names a subject; its code is the
     one that your own crashlab.toml gives for that name. A case of `crashlab run -- COMMAND` names none: its state
-    is judged from its recording, or COMMAND is restarted from it.
+    is judged from its recording, or COMMAND is restarted from it; a case of --fault kill kills COMMAND again.
     """
     output = Output(formats)
+    if (case / KILLED_CASE).is_file():
+        program = parse_program(command, restart=restart, maps=maps)
+        return replay_killed(case, program, times or 20, slots, workspace, output)
+    if restart or maps:
+        raise UsageError("--restart and --map are for a case of `crashlab run --fault kill -- COMMAND`")
     if (case / PROGRAM_CASE).is_file():
         return replay_program(case, command, workspace)
     if command:

@@ -28,12 +28,12 @@ from crashlab.cli.options import (
     pick_subject,
     results_option,
     seed_option,
-    slots_option,
     subject_option,
     workspace_option,
 )
-from crashlab.cli.program_options import program_arguments
+from crashlab.cli.program_options import parse_program, program_arguments
 from crashlab.cli.reduce import reduce_command
+from crashlab.cli.run_kills import kills_options, run_kills
 from crashlab.cli.run_program import program_options, run_program
 from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
@@ -44,6 +44,7 @@ from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.moments import require_fit
+from crashlab.engine.program.kills.moments import parse_hit
 from crashlab.engine.reduce import parsed_state
 from crashlab.engine.road import RealRoad, Road
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
@@ -64,6 +65,10 @@ from crashlab.report.progress import ProgressListener
 
 TRIALS = 100
 TRIALS_MAX = 1_000_000
+_OF_SUBJECTS = ("subject", "config_path", "params")
+_OF_STATES = ("states", "restarts", "via")
+_OF_TRIALS = ("trials", "budget", "slots")
+_OF_PROGRAM = ("ack_on", "restart", "maps", "timeout")
 
 
 @click.command(
@@ -74,6 +79,7 @@ TRIALS_MAX = 1_000_000
         "crashlab run --subject app --param commit_every=10 --fault 'kill@ack#17' --trials 20",
         "crashlab run -- python app.py",
         "crashlab run --ack-on 'done (\\d+)' --restart 'python app.py --check' -- python app.py",
+        "crashlab run --fault kill --trials 20 --jobs 2 -- python app.py",
         exit_codes="0 no failures · 1 failures · 2 usage · 3 no evidence · 130 interrupted.",
     ),
 )
@@ -91,7 +97,14 @@ TRIALS_MAX = 1_000_000
 @param_option
 @seed_option
 @budget_option
-@slots_option
+@click.option(
+    "--slots",
+    "--jobs",
+    "slots",
+    type=click.IntRange(0, 256),
+    default=0,
+    help="Trials in flight at once (default: cores + 1; of a COMMAND: cores).",
+)
 @results_option
 @workspace_option
 @format_option
@@ -115,10 +128,31 @@ def run(
 
     COMMAND, a Python program behind `--`, runs once in a private copy of the working directory and is recorded.
     Kills and power losses at every point are computed, and every database must then be as after one of its commits.
+    With --fault kill (term, hup, int) COMMAND is any program, run and killed for real, --trials times.
     """
     output = Output(formats)
     if command:
-        _only_of_command(click.get_current_context())
+        context = click.get_current_context()
+        if context.get_parameter_source("faults") is ParameterSource.COMMANDLINE:
+            _only_beside(context, _OF_SUBJECTS + _OF_STATES, "real kills of a COMMAND do not take it")
+            return run_kills(
+                kills_options(
+                    tuple(parse_hit(text) for text in faults),
+                    parse_program(command, **{name: of_command[name] for name in _OF_PROGRAM}),
+                    command,
+                    of_command["restart"],
+                    of_command["maps"],
+                    trials=trials,
+                    seed=seed,
+                    seconds=budget,
+                    jobs=slots,
+                    copy_max=of_command["copy_max"],
+                    workspace=workspace,
+                    results=results,
+                ),
+                output,
+            )
+        _only_beside(context, _OF_SUBJECTS + _OF_TRIALS, "a COMMAND behind -- takes it with --fault kill alone")
         options = program_options(command, seed=seed, workspace=workspace, results=results, **of_command)
         return run_program(options, output)
     config = open_config(config_path)
@@ -170,12 +204,13 @@ def run(
     return code
 
 
-def _only_of_command(context: click.Context) -> None:
-    """Refuse the options of a subject's trials beside a command."""
-    for name in ("subject", "config_path", "faults", "trials", "params", "budget", "slots"):
+def _only_beside(context: click.Context, names: tuple[str, ...], why: str) -> None:
+    """Refuse options that do not go with this form."""
+    for name in names:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            option = {"config_path": "config", "faults": "fault", "params": "param"}.get(name, name)
-            raise UsageError(f"--{option} is about a subject of crashlab.toml; a COMMAND behind -- does not take it")
+            option = {"config_path": "config", "params": "param", "slots": "jobs"}.get(name, name)
+            said = "is about a subject of crashlab.toml; a COMMAND behind -- does not take it"
+            raise UsageError(f"--{option} {said if name in _OF_SUBJECTS else f'is given: {why}'}")
 
 
 def _params(subject: Subject, road: RealRoad, texts: dict[str, str]) -> dict[str, Param]:

@@ -10,7 +10,7 @@ import msgspec
 
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import Road
-from crashlab.errors import LimitError
+from crashlab.errors import LimitError, UsageError
 from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Case
 from crashlab.model.contract import FaultClass
@@ -189,7 +189,10 @@ def _met_full_disk(outcome: Outcome, check_room: Callable[[], None]) -> bool:
     said = " ".join((outcome.error, *(finding.message for finding in outcome.findings))).lower()
     if not any(sign in said for sign in DISK_FULL_SIGNS):
         return False
-    return parse_fault(outcome.case.fault).fault_class is not FaultClass.IO_ERROR
+    try:
+        return parse_fault(outcome.case.fault).fault_class is not FaultClass.IO_ERROR
+    except UsageError:  # a fault of a COMMAND, which is a process death
+        return True
 
 
 def _excused(outcome: Outcome) -> Outcome:

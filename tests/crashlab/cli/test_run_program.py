@@ -103,7 +103,7 @@ def test_the_programs_own_restart_runs_on_crash_states(lab):
         (("--", "no-such-program"), 2, "cannot be started"),
         (("--ack-on", "(", "--", "python"), 2, "expected a regular expression"),
         (("--map", "here", "--", "python"), 2, "expected REAL=COPY"),
-        (("--fault", "kill@ack#1", "--", "python"), 2, "--fault is about a subject"),
+        (("--param", "a=1", "--", "python"), 2, "--param is about a subject"),
         (("--map", "no-such=x", "--", "python"), 2, "does not exist"),
     ],
 )
