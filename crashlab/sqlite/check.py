@@ -7,6 +7,7 @@ copy read raw bytes: never give them a database that this process has open (see
 :mod:`crashlab.sqlite.files`).
 """
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -30,6 +31,7 @@ __all__ = [
     "main_alone",
     "open_evidence",
     "open_private",
+    "open_readable",
     "quick_check",
 ]
 
@@ -108,6 +110,32 @@ def open_evidence(
     with tempfile.TemporaryDirectory(prefix="crashlab-evidence-", dir=scratch) as directory:
         copy = Triplet.of(path).copy_into(directory, max_bytes=max_bytes, shm=False)
         with open_private(copy.main, seconds=seconds) as connection:
+            yield connection
+
+
+@contextmanager
+def open_readable(
+    path: str | PathLike[str], *, scratch: str | PathLike[str] | None = None, seconds: float = 60.0
+) -> Iterator[sqlite3.Connection]:
+    """Open a file that is itself a private copy and has no ``-journal``, without copying or changing it.
+
+    Main file and ``-wal`` are linked into a temporary directory (below ``scratch``, on the same file system) and opened
+    for reading only: nothing is checkpointed, and the index is built anew. Without hard links they are copied.
+    """
+    source = Triplet.of(path)
+    with tempfile.TemporaryDirectory(prefix="crashlab-evidence-", dir=scratch) as directory:
+        target = Path(directory) / source.main.name
+        try:
+            for one, other in ((source.main, target), (source.wal, Path(f"{target}-wal"))):
+                if one.exists():
+                    os.link(one, other)
+        except OSError:
+            with open_evidence(path, scratch=scratch, seconds=seconds) as connection:
+                yield connection
+            return
+        uri = f"file:{quote(target.as_posix())}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            _distrust(connection, seconds)
             yield connection
 
 

@@ -5,9 +5,9 @@ parses the copies, `ask` lets SQLite open copies of the copies. Each is a proces
 end one of them only, and with a limit on its memory. Order and answer are one JSON object each.
 """
 
+import hashlib
 import json
 import os
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,23 +19,18 @@ if __name__ == "__main__":
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would reserve gigabytes of address space
 
 from crashlab.errors import CrashlabError, LabError, UsageError
-from crashlab.sqlite.files import Triplet, file_facts
+from crashlab.sqlite.files import FileFacts, Triplet, file_facts
 
 MEMORY_MAX = 4 << 30
 _BLOCK = 1 << 20
 
 
 def take(order: dict[str, Any]) -> dict[str, Any]:
-    """Hash and copy every file; the copy's name is the role's. A copy must hash as the original did."""
+    """Hash every file, and copy it in the same pass, so that what is examined is what was hashed."""
     facts = {}
     for role, path, copy in order["files"]:
         try:
-            facts[role] = file_facts(path)._asdict()
-            if copy:
-                with open(path, "rb") as reader, open(copy, "xb") as writer:
-                    shutil.copyfileobj(reader, writer, _BLOCK)
-                if file_facts(copy).sha256 != facts[role]["sha256"]:
-                    raise LabError(f"{path} changes while it is copied: stop what writes it, or copy it yourself first")
+            facts[role] = (_copied(path, copy) if copy else file_facts(path))._asdict()
         except FileNotFoundError:
             continue
         except PermissionError as error:
@@ -43,6 +38,19 @@ def take(order: dict[str, Any]) -> dict[str, Any]:
         except OSError as error:
             raise LabError(f"can't copy {path}: {error.strerror}") from None
     return {"facts": facts}
+
+
+def _copied(path: str, copy: str) -> FileFacts:
+    digest = hashlib.sha256()
+    with open(path, "rb") as reader, open(copy, "xb") as writer:
+        size = 0
+        while block := reader.read(_BLOCK):
+            digest.update(block)
+            size += writer.write(block)
+        status = os.fstat(reader.fileno())
+    if size != status.st_size:
+        raise LabError(f"{path} changes while it is copied: stop what writes it, or copy it yourself first")
+    return FileFacts(os.path.basename(path), size, status.st_mtime_ns, status.st_ino, digest.hexdigest())
 
 
 def examine_copies(order: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
 
     from crashlab.diagnosis.autopsy.accounts import against_ledger, own_checks, read_ledger
     from crashlab.diagnosis.autopsy.backup import against_backup, compare_pages
-    from crashlab.sqlite.check import open_evidence
+    from crashlab.sqlite.check import open_evidence, open_readable
 
     entries = read_ledger(Path(order["ledger"])) if order["ledger"] else None
     if not order["open"]:
@@ -69,7 +77,10 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {"features": {}}
     if order["backup"]:
         pages, answer["features"] = compare_pages(Path(order["main"]), Path(order["backup"]))
-    with open_evidence(order["main"], scratch=order["scratch"], seconds=order["seconds"]) as connection:
+    # A journal is to be rolled back, and an attached backup may be in need of recovery: those are written to.
+    written = order["backup"] or os.path.exists(f"{order['main']}-journal")
+    open_it = open_evidence if written else open_readable
+    with open_it(order["main"], scratch=order["scratch"], seconds=order["seconds"]) as connection:
         answer["checks"] = own_checks(connection)
         if entries is not None:
             facts, features = against_ledger(connection, entries)
