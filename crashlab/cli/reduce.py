@@ -9,11 +9,13 @@ import click
 import msgspec
 
 from crashlab.cli.options import config_option, examples, open_config, workspace_option
+from crashlab.cli.reduce_program import reduce_program
 from crashlab.decide.duration import parse_duration
 from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case, replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.moments import require_fit
+from crashlab.engine.program.case import PROGRAM_CASE
 from crashlab.engine.program.kills.case import KILLED_CASE
 from crashlab.engine.reduce import (
     Reduced,
@@ -51,13 +53,20 @@ BUDGET = "60s"
 @click.option("--budget", default=BUDGET, show_default=True, metavar="DURATION", help="Time in all, e.g. 90s, 10m.")
 @config_option
 @workspace_option
-def reduce(case: Path, tries: int, budget: str, config_path: Path | None, workspace: str | None) -> int:
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def reduce(
+    case: Path, tries: int, budget: str, config_path: Path | None, workspace: str | None, command: tuple[str, ...]
+) -> int:
     """Reduce a failing case of the trace road to fewer losses, an earlier moment, fewer steps.
 
     The finding stays the same (its identity). The smaller case goes into a new directory beside the given
-    one; nothing is overwritten.
+    one; nothing is overwritten. A case of `crashlab run -- COMMAND` takes a COMMAND if a restart's finding is in it.
     """
     limits = ReduceLimits(tries, parse_duration(budget, "--budget"))
+    if (case / PROGRAM_CASE).is_file():
+        return reduce_program(case, command, limits, workspace)
+    if command:
+        raise UsageError(f"case {case} is of a subject of crashlab.toml; only a case of a program takes a COMMAND")
     if (case / KILLED_CASE).is_file():
         raise UsageError(
             f"case {case}: a real kill leaves nothing to reduce; `crashlab run -- COMMAND` computes crashes of a "

@@ -184,7 +184,8 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
             f"FAIL {each.finding.identity} in {each.states:,} states",
             f"  fault      {one_line(str(each.state))[:200]}",
             f"  seen       {one_line(each.finding.message)}",
-            f"  replay     {_replay_command(case, each.finding, options.program)}",
+            f"  replay     {_command('replay', case, each.finding, options.program)}",
+            f"  reduce     {_command('reduce', case, each.finding, options.program)}",
         ]
     stamp = result.environment
     lines.append(
@@ -194,8 +195,8 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
     return lines
 
 
-def _replay_command(case: str, finding: Finding, program: Program) -> str:
-    words = ["crashlab", "replay", case]
+def _command(name: str, case: str, finding: Finding, program: Program) -> str:
+    words = ["crashlab", name, case]
     if finding.identity.oracle == "restart":
         words += ["--", *program.restart]
     return shlex.join(words)

@@ -20,9 +20,18 @@ from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding
 from crashlab.states.materialise import Materialiser
 from crashlab.states.recover import can_read_only, recover
-from crashlab.states.state import KILL, parse_state
+from crashlab.states.state import KILL, CrashState, parse_state
+from crashlab.states.trace import Trace
 
-__all__ = ["PROGRAM_CASE", "ProgramCase", "judge_case", "load_program_case", "save_program_case"]
+__all__ = [
+    "PROGRAM_CASE",
+    "ProgramCase",
+    "StateJudge",
+    "judge_case",
+    "keep_program_case",
+    "load_program_case",
+    "save_program_case",
+]
 
 PROGRAM_CASE = "program.json"
 CASE_BYTES_MAX = 1 << 21
@@ -46,7 +55,16 @@ def save_program_case(root: Path, number: int, recording: Path, found: Found, su
     Raises:
         LimitError: it cannot be written whole.
     """
-    directory = root / f"{number:02d}-{found.finding.identity.oracle}-{found.finding.identity.invariant}"
+    identity = found.finding.identity
+    return keep_program_case(root / f"{number:02d}-{identity.oracle}-{identity.invariant}", recording, found, subject)
+
+
+def keep_program_case(directory: Path, recording: Path, found: Found, subject: str) -> Path:
+    """Write a case into a new directory.
+
+    Raises:
+        LimitError: it cannot be written whole.
+    """
     trace = load_recording(recording)
     try:
         directory.mkdir(parents=True)
@@ -64,7 +82,7 @@ def save_program_case(root: Path, number: int, recording: Path, found: Found, su
         write_atomically(directory / PROGRAM_CASE, msgspec.json.format(msgspec.json.encode(case)))
     except OSError as error:
         shutil.rmtree(directory, ignore_errors=True)
-        raise LimitError(f"the case directory could not be kept in {root}: {error}") from error
+        raise LimitError(f"the case directory could not be kept in {directory.parent}: {error}") from error
     return directory
 
 
@@ -95,16 +113,33 @@ def load_program_case(directory: Path) -> ProgramCase:
 
 def judge_case(directory: Path, case: ProgramCase, scratch: Path) -> list[Finding]:
     """Recover the case's state with this SQLite and judge it against the recorded history."""
-    trace = load_recording(directory)
-    acks = acks_of(directory, trace)
-    legal = find_legal(trace, find_commits(trace, case.database), acks, scratch / "legal")
-    state = parse_state(case.fault)
-    fault_class = FaultClass.PROCESS_DEATH if state.kind == KILL else FaultClass.POWER_LOSS
-    judge = Judge(legal, acks, case.subject)
-    with Materialiser(trace, scratch / "state") as files:
+    with StateJudge(directory, load_recording(directory), case, scratch) as states:
+        return states.judge(parse_state(case.fault))
+
+
+class StateJudge:
+    """Judges states of a case's recording against its history, each by real SQLite. A context manager."""
+
+    def __init__(self, directory: Path, trace: Trace, case: ProgramCase, scratch: Path) -> None:
+        acks = acks_of(directory, trace)
+        self._legal = find_legal(trace, find_commits(trace, case.database), acks, scratch / "legal")
+        self._judge = Judge(self._legal, acks, case.subject)
+        self._database = case.database
+        self._files = Materialiser(trace, scratch / "state")
+
+    def __enter__(self) -> "StateJudge":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+    def judge(self, state: CrashState) -> list[Finding]:
+        """Return what is wrong with a state."""
+        fault_class = FaultClass.PROCESS_DEATH if state.kind == KILL else FaultClass.POWER_LOSS
+        files = self._files
         shown = files.show(state)
-        read_only = can_read_only(files.sizes(), case.database)
-        logical = recover(shown, legal.probe, read_only=read_only)
+        read_only = can_read_only(files.sizes(), self._database)
+        logical = recover(shown, self._legal.probe, read_only=read_only)
         if not read_only:
             files.clear()
-        return judge.judge(judge.value(state, logical, files), state.op, fault_class)
+        return self._judge.judge(self._judge.value(state, logical, files), state.op, fault_class)

@@ -133,3 +133,30 @@ def test_a_killed_lab_leaves_no_program_behind(lab):
     assert alive == []
     with Workspace():
         pass  # which removes what the killed one left
+
+
+def test_every_failure_ends_in_commands_that_work_when_pasted(lab):
+    command = ("run", "--states", 300, "--ack-on", r"done (\d+)", "--", sys.executable, "orders.py", "--broken")
+    told = lab(*command).stdout.splitlines()
+    reduce = next(line for line in told if "crashlab reduce" in line).split()[2:]
+    small = lab(*reduce)
+    assert small.returncode == 0, small
+    assert "keeps  history/acked-commits · orders.py · process death" in small.stdout
+    fault = next(line for line in small.stdout.splitlines() if line.startswith("to ")).split()[1]
+    assert "+" not in fault, "no torn write is needed for it"
+    again = next(line for line in small.stdout.splitlines() if "crashlab replay" in line).split()[2:]
+    assert lab(*again).returncode == 1
+    minimal = lab(*[word + "-reduced" if "cases" in word else word for word in reduce])
+    assert "it is minimal already" in minimal.stdout, minimal
+    assert lab(*reduce, "--", "python").returncode == 2
+
+
+def test_a_restarts_finding_is_reduced_with_its_command(lab):
+    (lab.project / "app.py").write_text(RESTARTS)
+    check = f"{sys.executable} app.py --check"
+    told = lab("run", "--states", 200, "--restarts", 4, "--restart", check, "--", sys.executable, "app.py").stdout
+    reduce = next(line for line in told.splitlines() if "crashlab reduce" in line).split()[2:]
+    small = lab(*reduce[:2], "--tries", "6", *reduce[2:])
+    assert small.returncode == 0, small
+    assert "keeps  restart/succeeds" in small.stdout
+    assert lab(*reduce[:2]).returncode == 2
