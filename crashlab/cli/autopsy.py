@@ -14,7 +14,12 @@ _SIDES = ("wal", "shm", "journal")
     short_help="Say what happened to a database, from its files.",
     epilog="Example: crashlab autopsy state.db --ledger acked.ndjson",
 )
-@click.argument("path")
+@click.argument("path", required=False)
+@click.option(
+    "--live", "live_path", type=click.Path(), help="A database in use: look at its openers, not at its files."
+)
+@click.option("--pid", type=int, help="Look at the databases that this process has open (Linux).")
+@click.option("--into", type=click.Path(), help="With --live or --pid: copy files that lost their names in here.")
 @click.option("--wal", type=click.Path(), help="The -wal, where it does not lie beside PATH.")
 @click.option("--shm", type=click.Path(), help="The -shm, likewise.")
 @click.option("--journal", type=click.Path(), help="The -journal, likewise.")
@@ -23,7 +28,17 @@ _SIDES = ("wal", "shm", "journal")
 @click.option("--scratch", type=click.Path(exists=True, file_okay=False), help="Where copies are made, and removed.")
 @click.option("--deadline", type=float, default=600.0, show_default=True, help="Seconds for the whole.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def autopsy(*, path: str, form: str, deadline: float, scratch: str | None, **files: Any) -> int:
+def autopsy(
+    *,
+    path: str | None,
+    live_path: str | None,
+    pid: int | None,
+    into: str | None,
+    form: str,
+    deadline: float,
+    scratch: str | None,
+    **files: Any,
+) -> int:
     """Say what happened to a database, from the files that it left.
 
     Copies first and never changes an original. Says what is damaged, which commits are still visible, which mechanisms
@@ -38,6 +53,14 @@ def autopsy(*, path: str, form: str, deadline: float, scratch: str | None, **fil
 
     if not 0 < deadline <= 86_400:
         raise UsageError(f"deadline is {deadline:g} s, expected more than 0 and at most 86400")
+    if live_path is not None or pid is not None:
+        if path is not None or scratch is not None or any(files.values()):
+            raise UsageError(
+                "--live and --pid look at a running system: only --into, --deadline and --format go with them"
+            )
+        return _live(live_path, pid, into, deadline, form)
+    if path is None or into is not None:
+        raise UsageError("expected PATH, or --live PATH, or --pid PID; --into goes with the last two")
     report = examine(
         path,
         sides={side: files[side] for side in _SIDES if files[side] is not None},
@@ -50,4 +73,22 @@ def autopsy(*, path: str, form: str, deadline: float, scratch: str | None, **fil
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     else:
         click.echo(printable(text(report)), nl=False)
+    return report.exit_code
+
+
+def _live(path: str | None, pid: int | None, into: str | None, deadline: float, form: str) -> int:
+    """Look at a database in use."""
+    import msgspec
+
+    from crashlab.diagnosis.live import live
+    from crashlab.diagnosis.live.text import live_text
+    from crashlab.errors import UsageError
+
+    if pid is not None and not 0 < pid < 1 << 31:
+        raise UsageError(f"pid is {pid}, expected the id of a process")
+    report = live(path, pid=pid or 0, into=into, seconds=deadline)
+    if form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        click.echo(printable(live_text(report)), nl=False)
     return report.exit_code

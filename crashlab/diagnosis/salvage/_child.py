@@ -125,7 +125,7 @@ def main() -> None:
         answer = {"error": str(error), "code": error.exit_code, "limit": isinstance(error, LimitError)}
     except MemoryError:
         answer = {"error": f"needs more than {MEMORY_MAX} bytes of memory", "code": 3, "limit": True}
-    sys.stdout.buffer.write(json.dumps(answer).encode())
+    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from crashlab.sqlite.walk import walk
 
 __all__ = ["RULE", "default_choice", "listed", "looked_at"]
 
-RULE = "least damage first, then most commits in a valid chain; the main file alone has none"
+RULE = "least damage first, then least doubt, then most commits in a valid chain; the main file alone has none"
 LISTED_MAX = 40
 """Commits of a generation that are listed: the last ones."""
 LOOKS_PAGES_MAX = 100_000
@@ -33,7 +33,7 @@ def default_choice(sources: Sources) -> tuple[Choice, tuple[Choice, ...]]:
     """The choice by RULE, and the others that it was compared with."""
     names = [MAIN, *(f"{each.number}:{each.commits}" for each in sources.generations if each.kind == CHAIN)]
     choices = [looked_at(sources, name) for name in names]
-    best = min(choices, key=lambda each: (_SEVERITY[each.scope], -each.commits))
+    best = min(choices, key=lambda each: (_SEVERITY[each.scope], bool(each.marks), -each.commits))
     return best, tuple(each for each in choices if each is not best)
 
 

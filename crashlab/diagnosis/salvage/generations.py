@@ -10,6 +10,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.sqlite.buffers import Buffer
 from crashlab.sqlite.checksum import FRAME_HEADER
 from crashlab.sqlite.generations import Remnant, generations
+from crashlab.sqlite.header import read_header
 from crashlab.sqlite.journal import Journal, JournalState, parse_journal, rolled_back
 from crashlab.sqlite.pages import PageSource, database, laid_over
 from crashlab.sqlite.wal import Wal, parse_wal_buffer
@@ -25,7 +26,8 @@ class Generation:
     """Frames in the order in which they were written. `steps[i]`: how many of them up to and with commit i + 1.
 
     `frames`: (page, number in the file from 0, whether its bytes are proven). `sizes`: pages after each commit.
-    `skipped`: broken frames between them. `moved`: commits that mix with newer pages of the main file.
+    `skipped`: broken frames between them. `moved`: commits that mix with newer pages of the main file. `stale`: the
+    WAL was begun on an older main file than this one.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Generation:
     sizes: tuple[int, ...]
     skipped: tuple[int, ...] = ()
     moved: frozenset[int] = frozenset()
+    stale: bool = False
 
     @property
     def commits(self) -> int:
@@ -59,6 +62,8 @@ class Generation:
             marks.append(f"no opener reads so far; the pages of broken {frames}{more} are left as they were before")
         elif self.kind == EARLIER:
             marks.append("of an earlier generation: all other pages are as the main file has them now")
+        if self.stale:
+            marks.append("the WAL was begun on an older main file than this one: it takes pages back in time")
         if commit in self.moved:
             marks.append("the main file has newer images of some pages already: a mixture of two moments")
         unproven = sum(not proven for _, proven in self.newest(commit).values())
@@ -140,7 +145,8 @@ class Sources:
     ) -> None:
         number = len(self.generations) + 1
         moved = _moved(self.main, data, wal, frames, steps, sizes)
-        self.generations.append(Generation(number, kind, name, data, wal, frames, steps, sizes, skipped, moved))
+        stale = kind == CHAIN and _is_stale(self.main, data, wal)
+        self.generations.append(Generation(number, kind, name, data, wal, frames, steps, sizes, skipped, moved, stale))
 
     def view(self, name: str) -> PageSource:
         """The pages of a choice, by its id."""
@@ -198,6 +204,27 @@ class Sources:
         ends = [f"{each.number}:1 to {each.number}:{each.commits}" for each in self.generations]
         there = ", ".join([MAIN, *ends])
         raise UsageError(f"no choice {name!r}; there are {there} (--list){did_you_mean(name, [MAIN])}")
+
+
+def _is_stale(main: Buffer, data: Buffer, wal: Wal) -> bool:
+    """Whether the main file is newer than what this WAL was begun on, by its first page.
+
+    In WAL mode an image of page 1 carries a change counter that is at least the one which the writer found, and the
+    schema cookie only grows. A main file with an image of this WAL is one that a checkpoint of it has written.
+    """
+    header = read_header(main.read(0, 512), main.size).header
+    if header is None or header.page_size != wal.page_size:
+        return header is not None
+    ours, images = main.read(0, wal.page_size), []
+    for frame, page in enumerate(wal.pages):
+        if page == 1:
+            images.append(data.read(wal.offset(frame) + FRAME_HEADER, wal.page_size))
+    found = [read_header(image, wal.page_size).header for image in images]
+    known = [each for each in found if each is not None]
+    if ours in images or not known:
+        return False
+    older = min(each.change_counter for each in known) < header.change_counter
+    return older or known[0].schema_cookie < header.schema_cookie
 
 
 def _moved(

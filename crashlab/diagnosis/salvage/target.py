@@ -24,8 +24,8 @@ _HARMLESS_PRAGMAS = {"data_version", "page_size", "table_xinfo", "index_list", "
 
 
 def quoted(name: str) -> str:
-    """An identifier for a statement."""
-    return '"' + name.replace('"', '""').replace("\0", "") + '"'
+    """An identifier for a statement, as a name of the new schema has it: what is no text is replaced there."""
+    return '"' + _text(name).replace('"', '""').replace("\0", "") + '"'
 
 
 class Target:
@@ -44,7 +44,7 @@ class Target:
             return "it is no CREATE statement" if len(sql) <= SQL_MAX else f"it has {len(sql)} characters"
         self.connection.set_authorizer(_authorize)
         try:
-            return self._create(sql.encode("utf-8", "replace").decode())
+            return self._create(_text(sql))
         finally:
             self.connection.set_authorizer(None)
 
@@ -88,7 +88,11 @@ class Target:
     def has(self, kind: str, name: str) -> bool:
         """Whether the schema has this entry, the name in any case."""
         sql = "select 1 from sqlite_master where type = ? and lower(name) = lower(?)"
-        return self.connection.execute(sql, (kind, name)).fetchone() is not None
+        return self.connection.execute(sql, (kind, _text(name))).fetchone() is not None
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
