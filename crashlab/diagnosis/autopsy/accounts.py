@@ -5,6 +5,7 @@ Runs in a process of its own: a hostile file may kill it.
 
 import json
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ Entry = tuple[str, tuple[str, ...], tuple[Any, ...], "dict[str, Any] | None"]
 
 def own_checks(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
     """quick_check and integrity_check, at most LINES_MAX lines each; empty means ok. The second covers the first."""
-    connection.execute("pragma cache_size=-100000")  # kilobytes; every row is looked up in every index
+    with suppress(sqlite3.Error):  # it reads the schema, which may be malformed
+        connection.execute("pragma cache_size=-100000")  # kilobytes; every row is looked up in every index
     whole = integrity_check(connection, LINES_MAX)
     return {"quick_check": quick_check(connection, LINES_MAX) if whole else (), "integrity_check": whole}
 
