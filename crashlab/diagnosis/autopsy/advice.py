@@ -5,8 +5,8 @@ from crashlab.diagnosis.autopsy.report import Facts, Named, Verdict
 __all__ = ["ask_next", "do_not", "why"]
 
 _BY_LETTER = {
-    "A": "is a program still running that had it open? 'ls -l /proc/PID/fd': a '(deleted)' main file or -wal still"
-    " holds commits; copy it out before that program ends",
+    "A": "is a program still running that had it open? 'crashlab autopsy --live FILE --into DIR' (Linux): a deleted"
+    " main file or -wal still holds commits; copy it out before that program ends",
     "B": "the version of SQLite in every program that writes it ('select sqlite_version()'): 3.7.0 to 3.51.2 have the"
     " WAL-reset defect, but for 3.44.6 and 3.50.7",
     "C": "the file system it lies on ('findmnt -T FILE'), on every machine and in every container that opens it, and"
@@ -34,6 +34,11 @@ def ask_next(
     if features["wal"] == "missing" and features["main.mode"] == "wal":
         asks.append(
             "was there a -wal beside it when it was found? A copy without it, or one opened since, looks like this"
+        )
+    if verdict in (Verdict.DAMAGED, Verdict.LOSSY):
+        asks.append(
+            "what can be saved? 'crashlab salvage FILE --list', then '--into NEW'; a WAL that was rescued elsewhere goes"
+            " with it (--wal)"
         )
     letters = dict.fromkeys(named.id[0].upper() for named in first if named.id != "none")
     asks += [_BY_LETTER[letter] for letter in letters if letter in _BY_LETTER]
