@@ -62,6 +62,8 @@ def bench(
     for name in names:
         if name not in known:
             raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
+    if "kills" in (names or known):
+        config.subject(pick_subject(config, subject))  # refused before anything is printed
     extend_path(config.import_path)
     benches = {name: named_bench(target, name) for name, target in config.bench.items() if name in (names or known)}
     figures: list[msgspec.Struct] = []

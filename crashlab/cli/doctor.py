@@ -27,9 +27,9 @@ def doctor(workspace: str | None, formats: tuple[str, ...]) -> int:
     """
     output = Output(formats)
     facts: list[Fact] = []
-    if output.for_people:
-        click.echo(_head())
     for fact in look_at_machine(workspace):
+        if output.for_people and not facts:
+            click.echo(_head())
         facts.append(fact)
         if output.for_people:
             click.echo("\n".join(_lines(fact)))

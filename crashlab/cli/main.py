@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,11 @@ COMMANDS = {
     "completion": "crashlab.cli.completion:completion",
 }
 EXIT_USAGE = 2
+_PLAINER = {
+    "is not a valid integer range": "is no whole number",
+    "is not a valid float range": "is no number",
+    "is not a valid float": "is no number",
+}
 EXIT_INTERRUPTED = 130
 _ENDINGS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name))
 
@@ -116,7 +122,7 @@ def _run(args: list[str] | None) -> int:
         return stop.exit_code
     except click.ClickException as error:
         hint = f" (try '{error.ctx.command_path} --help')" if isinstance(error, click.UsageError) and error.ctx else ""
-        _say(error.format_message() + hint)
+        _say(_plainer(error) + hint)
         return EXIT_USAGE
     except CrashlabError as error:
         _say(str(error))
@@ -132,6 +138,18 @@ def _run(args: list[str] | None) -> int:
         where = f" ({error.filename})" if error.filename else ""
         _say(f"{'the disk is full' if full else 'the system refused'}: {error.strerror or error}{where}")
         return LimitError.exit_code if full else LabError.exit_code
+
+
+def _plainer(error: click.ClickException) -> str:
+    """What click says, with the nearest choice for a wrong one and a plain word for a number."""
+    text = error.format_message()
+    for said, plain in _PLAINER.items():
+        text = text.replace(said, plain)
+    kind = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    wrong = re.match(r"'(.*)' is not one of ", error.message)
+    if isinstance(kind, click.Choice) and wrong is not None:
+        text = text.rstrip(".") + did_you_mean(wrong[1], map(str, kind.choices))
+    return text
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they mean."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -152,7 +153,10 @@ def pick_subject(config: Config, name: str | None) -> str:
         return config.gate.subject or config.gate.subjects[0]
     if len(config.subjects) == 1:
         return next(iter(config.subjects))
-    known = ", ".join(sorted(config.subjects)) or "none (no crashlab.toml here, or it names no subjects)"
+    known = (
+        ", ".join(sorted(config.subjects))
+        or "none (no crashlab.toml here, or it names no subjects); 'crashlab init' writes one"
+    )
     raise UsageError(f"which subject? name one with --subject; there are: {known}")
 
 
@@ -171,6 +175,17 @@ def parse_params(pairs: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--param {name}: given twice")
         params[name] = text
     return params
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; `nan`, which compares with nothing, is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As click does, but for what is no number."""
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return number
 
 
 def budget_seconds(_ctx: click.Context, _param: click.Parameter, value: Any) -> float | None:

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from crashlab.cli.options import (
+    FiniteRange,
     Output,
     config_option,
     console_for_people,
@@ -36,7 +37,7 @@ from crashlab.errors import UsageError, did_you_mean
 @config_option
 @seed_option
 @slots_option
-@click.option("--limit", type=click.FloatRange(1, 3600), default=60.0, show_default=True, help="Seconds for each bug.")
+@click.option("--limit", type=FiniteRange(1, 3600), default=60.0, show_default=True, help="Seconds for each bug.")
 @workspace_option
 @format_option
 def planted(

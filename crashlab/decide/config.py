@@ -110,7 +110,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         found = self.subjects.get(name)
         if found is None:
-            known = ", ".join(sorted(self.subjects)) or "none: write a crashlab.toml with [subjects.NAME]"
+            known = ", ".join(sorted(self.subjects)) or "none; 'crashlab init' writes a crashlab.toml"
             raise ConfigError(f"unknown subject {name!r}; {FILE} has: {known}{did_you_mean(name, self.subjects)}")
         return Subject(name, found.workload, self.import_path, found.params)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from crashlab.engine.machine.fact import Fact, State
 from crashlab.engine.machine.tried import kill_timer, tap
 from crashlab.engine.workspace import Workspace
+from crashlab.errors import LimitError
 from crashlab.sqlite.advisories import advisories_for
 from crashlab.sqlite.filesystem import filesystem_of
 from crashlab.sqlite.library import find_library
@@ -40,12 +41,13 @@ def look_at_machine(workspace: str | None = None) -> Iterator[Fact]:
     Tries the tap, the kill timer and seccomp in children of its own, in a second or two. Leaves nothing behind.
 
     Raises:
-        LimitError: no room for trials. UsageError: `workspace` cannot be written.
+        UsageError: `workspace` cannot be written; before the first fact.
     """
+    places = list(_places(workspace))
     yield from _python()
     yield from _sqlite()
     yield tap()
-    yield from _places(workspace)
+    yield from places
     yield kill_timer(KILL_TIMER)
     yield _writers()
     yield _hang_up()
@@ -91,9 +93,19 @@ def _sqlite() -> Iterator[Fact]:
 
 
 def _places(workspace: str | None) -> Iterator[Fact]:
-    with Workspace(workspace) as space:
-        base, system = space.base, filesystem_of(space.root)
-        free = shutil.disk_usage(space.base).free
+    try:
+        with Workspace(workspace) as space:
+            base, system = space.base, filesystem_of(space.root)
+            free = shutil.disk_usage(space.base).free
+    except LimitError as error:
+        yield Fact(
+            "trials run on",
+            State.NO,
+            str(error),
+            "nothing can be run",
+            "free some space, or point --workspace elsewhere",
+        )
+        return
     value = f"{base} ({system.kind}), {free >> 20:,} MiB free"
     if system.warning and not system.is_memory:
         yield Fact("trials run on", State.NOTE, value, system.warning, "point --workspace to a local directory")

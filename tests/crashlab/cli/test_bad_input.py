@@ -48,6 +48,8 @@ def test_which_subject(refused, project):
 def test_no_configuration_at_all(refused, project):
     project.config.unlink()
     assert "no crashlab.toml here" in refused("gate")
+    assert "'crashlab init' writes a crashlab.toml" in refused("run", "--subject", "x")
+    assert "which subject?" in refused("bench", "kills")
 
 
 # --- parameters and the grid
@@ -208,6 +210,11 @@ def test_a_wrong_fault(refused, fault, said):
         (["gate", "--results", "crashlab.toml"], "results directory crashlab.toml cannot be written"),
         (["gate", "--results", "crashlab.toml/in/it"], "cannot be written"),
         (["bench", "kils"], "unknown bench 'kils'; there are: kills, states, hazards, program; did you mean 'kills'?"),
+        (["bench", "states", "--rounds", "x"], "'x' is no whole number"),
+        (["planted", "--limit", "nan"], "'nan' is no number"),
+        (["repro", "a1-kill", "--format", "jsn"], "is not one of 'text', 'json', 'markdown'; did you mean 'json'?"),
+        (["repro", "a1-kill", "--deadline", "soon"], "'soon' is no number"),
+        (["doctor", "--format", "jsno"], "did you mean 'json'?"),
         (["repro", "s39"], "did you mean 's38'?"),
     ],
 )
@@ -228,6 +235,7 @@ def test_directories_that_cannot_be_written(refused, project):
 def test_directories_where_nothing_can_be_made(refused):
     assert "results directory /proc/nothing cannot be written" in refused("gate", "--results", "/proc/nothing")
     assert "the lab cannot make a directory in /proc" in refused("gate", "--workspace", "/proc")
+    assert "the lab cannot make a directory in /proc" in refused("doctor", "--workspace", "/proc")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from crashlab.engine.machine import State, look, tried
+from crashlab.errors import LimitError
 from crashlab.sqlite.tap import tap_problem
 
 
@@ -57,3 +58,14 @@ def test_what_cannot_be_done_is_told_at_the_end(crashlab, project, monkeypatch):
     assert "  no    seccomp: the container forbids it\n        therefore  programs that the tap cannot" in answer.out
     assert answer.out.splitlines()[-1] == "cannot be done here: terminal hang-up, seccomp"
     assert json.loads((project.directory / "doctor.json").read_bytes())["format_version"] == 1
+
+
+def test_no_room_for_trials_is_a_fact(crashlab, monkeypatch):
+    def full(_workspace):
+        raise LimitError("the lab's own disk /dev/shm has 3 MiB free")
+
+    monkeypatch.setattr(look, "Workspace", full)
+    answer = crashlab("doctor")
+    assert answer.code == 0
+    assert "  no    trials run on: the lab's own disk /dev/shm has 3 MiB free" in answer.out
+    assert "trials run on" in answer.out.splitlines()[-1]

@@ -23,6 +23,7 @@ NOT_RUN = {
     "crashlab planted --limit 60s": "a user's project has planted bugs only if it registers some",
     "crashlab planted --format json=planted.json": "the same",
 }
+NIGHTLY = {"gate", "bench"}
 QUICK = {"init", "doctor", "completion", "autopsy"}
 QUICK_TOO = {"crashlab repro --list"}
 FINDS = {  # exit code 1, because the project is made so
@@ -82,7 +83,7 @@ def in_bash(line, directory):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=850,
     )
 
 
@@ -129,10 +130,16 @@ def test_every_help_has_an_example_of_its_command(command):
     assert all(f"crashlab {command}" in line for line in lines), lines
 
 
-def of_lane(slow):
+def of_lane(lane):
     lines = [line for command in COMMANDS for line in examples(command)]
     assert {*NOT_RUN, *QUICK_TOO, *FINDS} <= set(lines), "an example named here is shown no more"
-    return [line for line in lines if line not in NOT_RUN and (command_of(line) in QUICK or line in QUICK_TOO) != slow]
+    return [line for line in lines if line not in NOT_RUN and lane_of(line) == lane]
+
+
+def lane_of(line):
+    if command_of(line) in NIGHTLY:
+        return "nightly"
+    return "default" if command_of(line) in QUICK or line in QUICK_TOO else "slow"
 
 
 def command_of(line):
@@ -163,12 +170,19 @@ def runs(line, home, request, tmp_path):
     assert done.returncode in wanted, f"{line}\n{said}"
 
 
-@pytest.mark.parametrize("line", of_lane(slow=False))
+@pytest.mark.parametrize("line", of_lane("default"))
 def test_an_example_runs(line, home, request, tmp_path):
     runs(line, home, request, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", of_lane(slow=True))
+@pytest.mark.parametrize("line", of_lane("slow"))
 def test_a_long_example_runs(line, home, request, tmp_path):
+    runs(line, home, request, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("line", of_lane("nightly"))
+def test_an_example_of_minutes_runs(line, home, request, tmp_path):
     runs(line, home, request, tmp_path)
