@@ -37,8 +37,8 @@ def ask_next(
         )
     if verdict in (Verdict.DAMAGED, Verdict.LOSSY):
         asks.append(
-            "what can be saved? 'crashlab salvage FILE --list', then '--into NEW'; a WAL that was rescued elsewhere goes"
-            " with it (--wal)"
+            "what can be saved? 'crashlab salvage FILE --list', then '--into NEW'; with --wal for a WAL that was"
+            " rescued elsewhere"
         )
     letters = dict.fromkeys(named.id[0].upper() for named in first if named.id != "none")
     asks += [_BY_LETTER[letter] for letter in letters if letter in _BY_LETTER]
