@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from crashlab.engine.program.roads import AUTO, ROADS
 from crashlab.errors import UsageError
 from crashlab.model.program import Program
 
@@ -72,6 +73,7 @@ def program_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("command", nargs=-1, type=click.UNPROCESSED),
         click.option("--copy-max", "copy_max", type=click.IntRange(1), default=256, help=_HELP["copy-max"]),
         click.option("--restarts", type=click.IntRange(1, 10_000), default=20, help=_HELP["restarts"]),
+        click.option("--via", type=click.Choice(ROADS), default=AUTO, help=_HELP["via"]),
         click.option("--states", type=click.IntRange(100, 100_000_000), default=100_000, help=_HELP["states"]),
         click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help=_HELP["timeout"]),
         click.option("--map", "maps", multiple=True, metavar="REAL=COPY", help=_HELP["map"]),
@@ -87,6 +89,7 @@ _HELP = {
     "restart": "COMMAND: its own start-up, run on sampled crash states.",
     "map": "COMMAND: copy a file or directory from elsewhere into the private copy; repeatable.",
     "timeout": "COMMAND: end it after so many seconds. [default: 60]",
+    "via": "COMMAND: how it is recorded; auto: by the tap where that sees all, else at its system calls (Linux).",
     "states": "COMMAND: crash states of each database under each model. [default: 100000]",
     "restarts": "COMMAND: how many crash states to restart from. [default: 20]",
     "restart-again": "COMMAND: the restart that a killed run's finding came from.",

@@ -126,7 +126,7 @@ def run(
 ) -> int:
     """Run trials of a subject under one or more faults and judge each; or put COMMAND under the lab, unmodified.
 
-    COMMAND, a Python program behind `--`, runs once in a private copy of the working directory and is recorded.
+    COMMAND, a program behind `--`, runs once in a private copy of the working directory and is recorded.
     Kills and power losses at every point are computed, and every database must then be as after one of its commits.
     With --fault kill (term, hup, int) COMMAND is any program, run and killed for real, --trials times.
     """

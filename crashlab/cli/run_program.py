@@ -13,8 +13,9 @@ from crashlab.engine.environment import environment_stamp
 from crashlab.engine.program.case import save_program_case
 from crashlab.engine.program.explore import Budget, Explored, Found, explore_program
 from crashlab.engine.program.private_copy import PrivateCopy
-from crashlab.engine.program.record import Recording, record_program
+from crashlab.engine.program.record import SECCOMP, Recording
 from crashlab.engine.program.restart import Restarter, sample_states
+from crashlab.engine.program.roads import AUTO, record_by
 from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.workspace import Workspace
 from crashlab.model.finding import Finding
@@ -28,7 +29,7 @@ _NOT_TOLD = frozenset({"representatives", "found"})
 
 
 class ProgramOptions(msgspec.Struct, frozen=True):
-    """What the command line said. `copy_max`: bytes of the working directory that may be copied."""
+    """What the command line said. `copy_max`: bytes of the working directory that may be copied. `via`: of ROADS."""
 
     program: Program
     budget: Budget
@@ -36,6 +37,7 @@ class ProgramOptions(msgspec.Struct, frozen=True):
     copy_max: int
     workspace: str | None
     results: Path | None
+    via: str = AUTO
 
 
 class _Result(msgspec.Struct, frozen=True):
@@ -73,9 +75,12 @@ def run_program(options: ProgramOptions, output: Output) -> int:
 
 def _run(options: ProgramOptions, space: Workspace, records: Path) -> _Result:
     program = options.program
-    area = space.make_run()
-    copy = PrivateCopy(Path.cwd(), area, program.maps, bytes_max=options.copy_max)
-    recording = record_program(program, copy, area, seed=options.budget.seed)
+
+    def make_copy() -> tuple[PrivateCopy, Path]:
+        area = space.make_run()
+        return PrivateCopy(Path.cwd(), area, program.maps, bytes_max=options.copy_max), area
+
+    recording, copy = record_by(options.via, program, make_copy, seed=options.budget.seed)
     space.check_room()
     explored = explore_program(recording, program.name, options.budget, space.root / "explore")
     found = [each for one in explored for each in one.found]
@@ -117,6 +122,7 @@ def _data(result: _Result, code: int) -> dict[str, Any]:
         "format_version": 1,
         "verdict": {0: "PASS", 1: "FAIL", 3: "MISSED"}[code],
         "program": {"exit_code": ran.code, "limit": ran.limit, "processes": ran.started, "left": ran.left},
+        "via": result.recording.via,
         "databases": [
             {name: value for name, value in msgspec.to_builtins(one).items() if name not in _NOT_TOLD}
             for one in result.explored
@@ -160,6 +166,9 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
             f"{states:,} distinct crash states, {classes:,} that SQLite has to tell apart: "
             + (f"{failed:,} fail" if failed else "all as after a commit of the program's own")
         )
+    if result.recording.via == SECCOMP:
+        why = f", because {one_line(result.recording.why)[:200]}" if result.recording.why else ""
+        lines.append(f"recorded at its system calls, by seccomp{why}")
     if ran.limit:
         lines.append(f"the program: {ran.limit}; what it had done by then was judged")
     elif ran.code:
@@ -213,6 +222,7 @@ def program_options(
     restarts: int,
     copy_max: int,
     seed: int,
+    via: str,
     workspace: str | None,
     results: Path | None,
 ) -> ProgramOptions:
@@ -223,7 +233,7 @@ def program_options(
     """
     program = parse_program(command, ack_on=ack_on, restart=restart, maps=maps, timeout=timeout)
     budget = Budget(states=states, direct=min(states, max(DIRECT_MIN, states // 5)), seed=seed)
-    return ProgramOptions(program, budget, restarts, copy_max << 20, workspace, results)
+    return ProgramOptions(program, budget, restarts, copy_max << 20, workspace, results, via)
 
 
 __all__ = ["ProgramOptions", "program_options", "run_program"]

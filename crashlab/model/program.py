@@ -8,6 +8,11 @@ import msgspec
 _INTERPRETER = re.compile(r"python[0-9.]*(\.exe)?", re.IGNORECASE)
 
 
+def is_python(name: str) -> bool:
+    """Whether a program of this name is a Python interpreter."""
+    return _INTERPRETER.fullmatch(name) is not None
+
+
 class Program(msgspec.Struct, frozen=True):
     """A command and what is promised about it.
 
@@ -27,7 +32,7 @@ class Program(msgspec.Struct, frozen=True):
         """A short name for findings: the script's or the module's, else the command's."""
         words = list(self.argv)
         name = PurePath(words[0]).name if words else ""
-        if _INTERPRETER.fullmatch(name):
+        if is_python(name):
             rest = [word for word in words[1:] if not word.startswith("-")]
             name = PurePath(rest[0]).name if rest else name
         name = re.sub(r"[^A-Za-z0-9_.:-]", "-", name).lstrip("_.:-")

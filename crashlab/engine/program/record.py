@@ -17,10 +17,18 @@ from crashlab.states.segments import Segments
 from crashlab.states.trace import Trace, load_trace
 from crashlab.writers.program.launch import DISK_BYTES_MAX, Launch, Ran, launch
 from crashlab.writers.program.output import ACK
+from crashlab.writers.record.seccomp import launch_tree, seccomp_problem
 
-__all__ = ["Ack", "Recording", "load_recording", "record_program"]
+__all__ = ["SECCOMP", "TAP", "Ack", "Recording", "UnseenError", "load_recording", "record_program"]
+
+TAP, SECCOMP = "tap", "seccomp"
+"""How a program is recorded: inside each Python of it, or at the system calls of all its processes."""
 
 _SIDECARS = ("-wal", "-journal")
+
+
+class UnseenError(LabError):
+    """The tap did not see all that the program did."""
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -31,10 +39,15 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Recording(msgspec.Struct, frozen=True):
-    """A recorded run: `logs` and `initial` (the touched files as they were) below `directory`; `ran` is how it went."""
+    """A recorded run: `logs` and `initial` (the touched files as they were) below `directory`; `ran` is how it went.
+
+    `via`: TAP or SECCOMP; `why`: the reason, if the lab chose SECCOMP by itself.
+    """
 
     directory: Path
     ran: Ran
+    via: str = TAP
+    why: str = ""
 
     def trace(self) -> Trace:
         """Load the operations."""
@@ -51,13 +64,21 @@ def load_recording(directory: Path) -> Trace:
 
 
 def record_program(
-    program: Program, copy: PrivateCopy, area: Path, *, seed: int, disk_bytes_max: int = DISK_BYTES_MAX
+    program: Program,
+    copy: PrivateCopy,
+    area: Path,
+    *,
+    seed: int,
+    disk_bytes_max: int = DISK_BYTES_MAX,
+    via: str = TAP,
 ) -> Recording:
     """Run a program in its private copy, and prove that the recording is whole.
 
     Raises:
         UsageError: it cannot be started, or an argument names a database outside.
-        LabError: nothing was recorded, or something was refused or went past the recorder.
+        UnseenError: via TAP, nothing was recorded, or something went past the recorder.
+        TapUnavailableError: via SECCOMP, and that does not work here.
+        LabError: something was refused, or cannot be recorded.
         LimitError: it wrote too much.
     """
     order = Launch(
@@ -70,7 +91,7 @@ def record_program(
         environment=copy.environment(),
         disk_bytes_max=disk_bytes_max,
     )
-    ran = launch(order)
+    ran = (launch_tree if via == SECCOMP else launch)(order)
     if ran.refused:
         raise LabError(refusal_text(ran))
     if ran.too_much:
@@ -78,17 +99,34 @@ def record_program(
             f"the program and its recording wrote more than {disk_bytes_max >> 20} MiB and it was ended; give it less "
             "to do, or let it write the rest elsewhere"
         )
+    if ran.problems and via == SECCOMP:
+        raise LabError(f"the program did what cannot be recorded: {ran.problems[0]}")
     if ran.problems:
-        raise LabError(f"a process of the program could not be recorded: {ran.problems[0]}")
-    if not ran.started:
+        raise UnseenError(f"a process of the program could not be recorded: {ran.problems[0]}{_advice()}")
+    if not ran.started and via == TAP:
         said = (ran.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
-        raise LabError(
+        raise UnseenError(
             f"no Python was recorded in {program.argv[0]!r} (exit code {ran.code}; {said}): expected CPython 3.11 or "
-            "later, started without -I, -E and -S, and with its PYTHONPATH left alone"
+            f"later, started without -I, -E and -S, and with its PYTHONPATH left alone{_advice()}"
         )
-    recording = Recording(area, ran)
-    _prove(recording, copy, area)
+    recording = Recording(area, ran, via)
+    try:
+        _prove(recording, copy, area)
+    except (LabError, RecordError) as error:
+        what = str(error).partition(". Something wrote past")[0]
+        if isinstance(error, RecordError):
+            what = f"the recording is not whole, so it proves nothing: {what}"
+        if via == SECCOMP:
+            raise LabError(f"{what}; something wrote through a map or from outside the program's processes") from None
+        raise UnseenError(f"{what}; something wrote past the tap and past Python's file functions{_advice()}") from None
     return recording
+
+
+def _advice() -> str:
+    problem = seccomp_problem()
+    if problem is None:
+        return "; --via seccomp records programs of any kind"
+    return f" (--via seccomp, which records programs of any kind, does not work here: {problem})"
 
 
 def refusal_text(ran: Ran) -> str:
@@ -117,8 +155,6 @@ def _prove(recording: Recording, copy: PrivateCopy, area: Path) -> None:
     scratch.mkdir()
     try:
         require_same(recording.trace(), copy.work, scratch, labs_own=untouched)
-    except RecordError as error:
-        raise LabError(f"the recording is not whole, so it proves nothing: {error}") from None
     finally:
         shutil.rmtree(scratch)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from random import Random
 
 from crashlab.engine.program.private_copy import PrivateCopy
-from crashlab.engine.program.record import refusal_text
+from crashlab.engine.program.record import SECCOMP, refusal_text
+from crashlab.engine.program.roads import choose_road
 from crashlab.errors import LabError
 from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding, Identity
@@ -18,6 +19,7 @@ from crashlab.states.materialise import Materialiser
 from crashlab.states.state import KILL, CrashState
 from crashlab.states.trace import Trace
 from crashlab.writers.program.launch import Launch, launch
+from crashlab.writers.record.seccomp import launch_tree
 
 __all__ = ["Restarter", "sample_states"]
 
@@ -36,6 +38,8 @@ def sample_states(states: tuple[CrashState, ...], many: int, rng: Random) -> lis
 class Restarter:
     """Runs a restart command on states of one recording; its arguments are redirected as the program's are.
 
+    A command that the tap cannot guard is guarded at its system calls, where that works.
+
     Raises:
         UsageError: an argument names a database outside.
     """
@@ -43,6 +47,7 @@ class Restarter:
     def __init__(self, argv: tuple[str, ...], copy: PrivateCopy, trace: Trace, timeout_s: float, subject: str) -> None:
         self._copy, self._trace, self._timeout_s, self._subject = copy, trace, timeout_s, subject
         self._argv, self._environment = copy.redirect(argv), copy.environment()
+        self._launch = launch_tree if choose_road(argv, copy.source)[0] == SECCOMP else launch
         self._touched = set(trace.paths) | {file.path for file in trace.files}
 
     def run(self, state: CrashState, area: Path) -> Finding | None:
@@ -56,7 +61,8 @@ class Restarter:
         shutil.copytree(self._copy.before, work, symlinks=True)
         try:
             for name in self._touched:
-                (work / name).unlink(missing_ok=True)
+                if not (work / name).is_dir():  # a directory that was synced is there in every state
+                    (work / name).unlink(missing_ok=True)
             laid = area / "laid"
             laid.mkdir()
             with Materialiser(self._trace, area / "states") as files:
@@ -71,7 +77,7 @@ class Restarter:
                 record=False,
                 environment={name: value.replace(theirs, ours) for name, value in self._environment.items()},
             )
-            ran = launch(order)
+            ran = self._launch(order)
         finally:
             shutil.rmtree(area, ignore_errors=True)
         if ran.refused:

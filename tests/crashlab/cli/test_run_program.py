@@ -89,6 +89,9 @@ def test_the_programs_own_restart_runs_on_crash_states(lab):
     assert "give its command" in unasked.stderr
 
 
+NO_COMMIT = "import sqlite3; sqlite3.connect('x.db', isolation_level=None).executescript('begin; create table t(x);')"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -99,7 +102,7 @@ def test_the_programs_own_restart_runs_on_crash_states(lab):
             3,
             "ran for 0.5 s, the limit",
         ),
-        (("--", sys.executable, "-S", "-c", "1"), 3, "no Python was recorded"),
+        (("--via", "tap", "--", sys.executable, "-S", "-c", "1"), 3, "no Python was recorded"),
         (("--", "no-such-program"), 2, "cannot be started"),
         (("--ack-on", "(", "--", "python"), 2, "expected a regular expression"),
         (("--map", "here", "--", "python"), 2, "expected REAL=COPY"),

@@ -10,14 +10,18 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from crashlab.writers.record.seccomp.bytes_calls import BytesCalls
 from crashlab.writers.record.seccomp.files import Files
+from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.name_calls import NameCalls
 from crashlab.writers.record.seccomp.numbers import Machine
 from crashlab.writers.record.seccomp.reply import CONTINUE, Reply
 from crashlab.writers.record.seccomp.tasks import Task, Tasks
+
+if TYPE_CHECKING:
+    from crashlab.writers.record.seccomp.acks import Acks
 
 __all__ = ["Answers"]
 
@@ -31,13 +35,13 @@ _UNCHANGED = 0xFFFFFFFF
 class Answers:
     """The handlers, by call number. Each takes the task and the arguments, and returns the reply."""
 
-    def __init__(self, machine: Machine, files: Files, tasks: Tasks) -> None:
+    def __init__(self, machine: Machine, files: Files, tasks: Tasks, guard: Guard, acks: "Acks | None" = None) -> None:
         self._files = files
         self._tasks = tasks
         self._readable_maps = False
         self.refused: set[str] = set()
-        bytes_calls = BytesCalls(files, tasks, self.refused)
-        name_calls = NameCalls(files, tasks, self.refused)
+        bytes_calls = BytesCalls(files, tasks, self.refused, acks)
+        name_calls = NameCalls(files, tasks, self.refused, guard)
         by_name = {**bytes_calls.handlers(), **name_calls.handlers(), **self._own_handlers()}
         self.by_number: dict[int, tuple[str, Handler]] = {
             number: (name, by_name[name]) for name, number in machine.numbers.items() if name in by_name

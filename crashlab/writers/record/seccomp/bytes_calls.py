@@ -7,10 +7,14 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from crashlab.writers.record.seccomp.files import File, Files
 from crashlab.writers.record.seccomp.reply import CONTINUE, Later, Reply
 from crashlab.writers.record.seccomp.tasks import Task, Tasks
+
+if TYPE_CHECKING:
+    from crashlab.writers.record.seccomp.acks import Acks
 
 __all__ = ["BytesCalls"]
 
@@ -30,10 +34,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class BytesCalls:
     """Writes in all their forms, copies inside the kernel, truncates, allocations and syncs."""
 
-    def __init__(self, files: Files, tasks: Tasks, refused: set[str]) -> None:
+    def __init__(self, files: Files, tasks: Tasks, refused: set[str], acks: "Acks | None" = None) -> None:
         self._files = files
         self._tasks = tasks
         self._refused = refused
+        self._acks = acks
         self._memory = tasks.memory
 
     def handlers(self) -> dict[str, Callable[[Task, tuple[int, ...]], Reply]]:
@@ -77,6 +82,8 @@ class BytesCalls:
         try:
             file = self._files.find(descriptor)
             if file is None:
+                if self._acks is not None and self._acks.is_output(descriptor):
+                    self._acks.see(task.process, data())
                 return CONTINUE
             return self._written(file, descriptor, data(), at, flags)
         finally:

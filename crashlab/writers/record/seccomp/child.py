@@ -6,25 +6,33 @@ on standard input, what is to be said goes out on standard output.
 """
 
 import contextlib
+import math
 import os
 import platform
 import signal
 import socket
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from crashlab.errors import LimitError
 from crashlab.log.writer import LogWriter
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.record.seccomp.files import Files
+from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.kernel import adopt_orphans, install_filter, signal_with_parent
-from crashlab.writers.record.seccomp.listener import Loop
+from crashlab.writers.record.seccomp.listener import STOPPED_DISK, Loop
 from crashlab.writers.record.seccomp.numbers import MACHINES
 from crashlab.writers.record.seccomp.order import Report, TreeOrder, TreeStarted
+from crashlab.writers.record.seccomp.space import size_of
+
+if TYPE_CHECKING:
+    from crashlab.writers.record.seccomp.acks import Acks
 
 _TICK_S = 0.05
+_MEASURE_S = 0.25
 _KILL_ROUNDS_MAX = 1000
+_ON_THE_WAY_OUT_S = 2.0
 _NOT_STARTED = 127
 
 
@@ -36,7 +44,9 @@ class _Tree:
         self._deadline = time.monotonic() + order.seconds_max
         self.status: int | None = None
         self.told_to_end = False
-        self.overdue = False
+        self.overdue = self.too_much = False
+        self._leave = math.inf
+        self._before = self._measured = 0.0
         self.left = 0
         self.pid = 0
         self.listener = -1
@@ -55,6 +65,8 @@ class _Tree:
         self.listener = descriptors[0]
         for number in (self._order.out, self._order.err):
             os.close(number)
+        if self._order.area:
+            self._before = size_of(self._order.area)
 
     def go(self) -> None:
         self._gate.send(b"g")
@@ -63,8 +75,14 @@ class _Tree:
     def look(self) -> bool:
         """Reap; say whether the tree must be ended now."""
         self.reap()
-        self.overdue = self.overdue or time.monotonic() >= self._deadline
-        return self.overdue or self.told_to_end
+        now = time.monotonic()
+        self.overdue = self.overdue or now >= self._deadline
+        if self.status is not None and self._order.leave_s is not None and self._leave == math.inf:
+            self._leave = now + self._order.leave_s
+        if self._order.area and now - self._measured > _MEASURE_S:
+            self._measured = now
+            self.too_much = size_of(self._order.area) - self._before > self._order.area_bytes_max
+        return self.overdue or self.told_to_end or self.too_much or now >= self._leave
 
     def reap(self) -> bool:
         """Reap all that have ended; return whether children are left."""
@@ -77,6 +95,12 @@ class _Tree:
                 return True
             if pid == self.pid:
                 self.status = status
+
+    def wait(self) -> None:
+        """Reap all that are about to end: each of them has let go of the filter, which it does on its way out."""
+        deadline = time.monotonic() + _ON_THE_WAY_OUT_S
+        while self.reap() and time.monotonic() < deadline:
+            time.sleep(0.0005)
 
     def kill(self) -> None:
         """Kill every descendant, however many generations there are, and reap them."""
@@ -120,6 +144,14 @@ def _become(order: TreeOrder, gate: socket.socket) -> NoReturn:
         os._exit(_NOT_STARTED)
 
 
+def _acks(log: LogWriter, order: TreeOrder) -> "Acks | None":
+    if not order.ack_on:
+        return None
+    from crashlab.writers.record.seccomp.acks import Acks  # slow to load, and seldom needed
+
+    return Acks(log, order.ack_on, order.out)
+
+
 def main() -> None:
     """Serve one order."""
     tree: _Tree | None = None
@@ -148,17 +180,20 @@ def main() -> None:
     tree = _Tree(order)
     problem = ""
     files: Files | None = None
+    guard = Guard(order.roots)
     start_ns = time.monotonic_ns()
     try:
         log = LogWriter(order.log_base, bytes_max=order.bytes_max)
         files = Files(log, order.directory, order.kill)
+        acks = _acks(log, order)
         tree.start()
         os.umask(0)
-        loop = Loop(tree.listener, MACHINES[platform.machine()], files)
+        loop = Loop(tree.listener, MACHINES[platform.machine()], files, guard, acks)
         send_frame(sys.stdout.buffer, TreeStarted(tree.pid))
         signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
         tree.go()
-        loop.run(tree.look)
+        if loop.run(tree.look):
+            tree.wait()
     except (OSError, LimitError) as error:
         problem = f"{type(error).__name__}: {error}"
     finally:
@@ -174,8 +209,10 @@ def main() -> None:
         tuple(sorted(loop.answers.refused)) if loop is not None else (),
         files.operations if files is not None else 0,
         loop.calls if loop is not None else 0,
-        "seconds" if tree.overdue else loop.stopped if loop is not None else "",
+        "seconds" if tree.overdue else STOPPED_DISK if tree.too_much else loop.stopped if loop is not None else "",
         tree.left,
+        loop.processes if loop is not None else 0,
+        tuple(guard.refused.items()),
         problem,
     )
     with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from crashlab.errors import LimitError
 from crashlab.writers.record.seccomp.answers import Answers
 from crashlab.writers.record.seccomp.bytes_calls import WRITE_BYTES_MAX
 from crashlab.writers.record.seccomp.files import Files, KillReached
+from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.kernel import GuardedError, Listener, Memory
 from crashlab.writers.record.seccomp.numbers import Machine
 from crashlab.writers.record.seccomp.reply import CONTINUE, Continue, Give, Later, Reply
@@ -20,9 +21,11 @@ from crashlab.writers.record.seccomp.tasks import Tasks
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["STOPPED_BYTES", "STOPPED_FOREIGN", "STOPPED_KILL", "Loop"]
+    from crashlab.writers.record.seccomp.acks import Acks
 
-STOPPED_KILL, STOPPED_BYTES, STOPPED_FOREIGN = "kill point", "bytes", "32-bit program"
+__all__ = ["STOPPED_BYTES", "STOPPED_DISK", "STOPPED_FOREIGN", "STOPPED_KILL", "Loop"]
+
+STOPPED_KILL, STOPPED_BYTES, STOPPED_FOREIGN, STOPPED_DISK = "kill point", "bytes", "32-bit program", "disk"
 _SYNCS_AT_ONCE = 16
 
 
@@ -33,19 +36,29 @@ class Loop:
     handlers; a busy tree never lets a wait be interrupted.
     """
 
-    def __init__(self, descriptor: int, machine: Machine, files: Files) -> None:
+    def __init__(
+        self, descriptor: int, machine: Machine, files: Files, guard: Guard, acks: "Acks | None" = None
+    ) -> None:
         self._listener = Listener(descriptor)
         self._audit = machine.audit
         self._files = files
         self._tasks = Tasks(Memory(WRITE_BYTES_MAX))
-        self.answers = Answers(machine, files, self._tasks)
+        self.answers = Answers(machine, files, self._tasks, guard, acks)
         self._pool: ThreadPoolExecutor | None = None
         self.stopped = ""
         self.calls = 0
         self.look_soon = False
 
-    def run(self, look: Callable[[], bool]) -> None:
-        """Serve until nobody is left, until `stopped`, or until `look`, asked after each signal, says so."""
+    @property
+    def processes(self) -> int:
+        """How many processes have had a call stopped."""
+        return self._tasks.processes
+
+    def run(self, look: Callable[[], bool]) -> bool:
+        """Serve until nobody is left, until `stopped`, or until `look`, asked after each signal, says so.
+
+        Return whether nobody is left.
+        """
         receive, handlers, audit = self._listener.receive, self.answers.by_number, self._audit
         poll = select.poll()
         poll.register(self._listener.descriptor, select.POLLIN)
@@ -53,8 +66,10 @@ class Loop:
             while not self.stopped:
                 if self.look_soon:
                     self.look_soon = False
-                    if look() or any(what & select.POLLHUP and not what & select.POLLIN for _, what in poll.poll(0)):
-                        return
+                    if look():
+                        return False
+                    if any(what & select.POLLHUP and not what & select.POLLIN for _, what in poll.poll(0)):
+                        return True
                 call = receive()
                 if call is None:
                     self.look_soon = True
@@ -63,9 +78,10 @@ class Loop:
                 if call[4] != audit:
                     self._files.problem("a program of another architecture (32-bit) was started")
                     self.stopped = STOPPED_FOREIGN
-                    return
+                    return False
                 name, handler = handlers[call[3]]
                 self._serve(call, name, handler)
+            return False
         finally:
             if self._pool is not None:
                 self._pool.shutdown()

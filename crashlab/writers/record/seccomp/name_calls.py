@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from crashlab.writers.record.seccomp.files import Files
+from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.program import CHANGING_FLAGS
 from crashlab.writers.record.seccomp.reply import CONTINUE, Give, Reply
 from crashlab.writers.record.seccomp.tasks import Task, Tasks
@@ -36,10 +37,11 @@ class _Named(NamedTuple):
 class NameCalls:
     """Opens, truncates by name, deletes, renames, links."""
 
-    def __init__(self, files: Files, tasks: Tasks, refused: set[str]) -> None:
+    def __init__(self, files: Files, tasks: Tasks, refused: set[str], guard: Guard) -> None:
         self._files = files
         self._tasks = tasks
         self._refused = refused
+        self._guard = guard
 
     def handlers(self) -> dict[str, Callable[[Task, tuple[int, ...]], Reply]]:
         """Return the handlers by the names of the calls."""
@@ -58,6 +60,9 @@ class NameCalls:
             "linkat": lambda task, args: self._made(task, "link", args[2], args[3]),
             "symlink": lambda task, args: self._made(task, "symlink", _CWD, args[1]),
             "symlinkat": lambda task, args: self._made(task, "symlink", args[1], args[2]),
+            "mkdir": lambda task, args: self._new(self._named(task, _CWD, args[0]).full),
+            "mkdirat": lambda task, args: self._new(self._named(task, args[0], args[1]).full),
+            "rmdir": lambda task, args: self._unlink(task, _CWD, args[0], _REMOVE_DIRECTORY),
             "mknod": lambda task, args: self._mknod(task, _CWD, args[0], args[1]),
             "mknodat": lambda task, args: self._mknod(task, args[0], args[1], args[2]),
         }
@@ -79,16 +84,25 @@ class NameCalls:
         found = self._named(task, directory, address)
         if found.name is None:
             self._look_through(task, found.full, flags)
-            return CONTINUE
+            return self._opened_outside(found.full, flags)
         if flags & os.O_DIRECTORY:
             return CONTINUE
         if found.status is not None and not found.regular:
-            if stat.S_ISLNK(found.status.st_mode) and flags & _MAKE_OR_CUT:
+            if not stat.S_ISLNK(found.status.st_mode):
+                return CONTINUE
+            reply = self._opened_outside(found.full, flags)
+            if reply is CONTINUE and flags & _MAKE_OR_CUT:
                 self._files.problem(f"{found.name!r} is a symbolic link and was opened to create or truncate")
-            return CONTINUE
+            return reply
         mode &= 0o7777 & ~self._tasks.umask(task.process)
         descriptor = self._files.open(found.full, found.name, flags | os.O_CLOEXEC | os.O_NOCTTY, mode)
         return Give(descriptor, bool(flags & os.O_CLOEXEC))
+
+    def _opened_outside(self, full: str, flags: int) -> Reply:
+        """Judge an open for writing; one that can only fail goes on."""
+        if not full or (not flags & os.O_CREAT and not os.path.exists(full)) or flags & os.O_DIRECTORY:
+            return CONTINUE
+        return self._guard.judge(full, "opened for writing", follow=not flags & os.O_NOFOLLOW)
 
     def _look_through(self, task: Task, full: str, flags: int) -> None:
         """Notice a file of ours that is truncated or made through a link from elsewhere, `/dev/stdout` for one."""
@@ -111,16 +125,23 @@ class NameCalls:
 
     def _openat2(self, task: Task, args: tuple[int, ...]) -> Reply:
         (flags,) = struct.unpack("<Q", self._tasks.memory.read(task.thread, args[2], 8).ljust(8, b"\0"))
-        if not flags & CHANGING_FLAGS or self._named(task, args[0], args[1]).name is None:
+        found = self._named(task, args[0], args[1])
+        if not flags & CHANGING_FLAGS:
             return CONTINUE
+        if found.name is None:
+            return self._opened_outside(found.full, flags)
         self._refused.add("openat2 for writing")
         return -errno.ENOSYS
 
     def _truncate(self, task: Task, args: tuple[int, ...]) -> Reply:
         found = self._named(task, _CWD, args[0])
-        if found.name is None or args[1] >= 1 << 63:
+        if args[1] >= 1 << 63:
             return CONTINUE
+        if found.name is None:
+            return self._there(found.full, "truncated", follow=True)
         if not found.regular:
+            if (reply := self._there(found.full, "truncated", follow=True)) is not CONTINUE:
+                return reply
             if found.status is not None:
                 self._files.problem(f"{found.name!r} is no regular file and was truncated by name")
             return CONTINUE
@@ -135,16 +156,20 @@ class NameCalls:
         return 0
 
     def _unlink(self, task: Task, directory: int, address: int, flags: int) -> Reply:
-        if flags & _REMOVE_DIRECTORY:
-            return CONTINUE
         found = self._named(task, directory, address)
-        if found.name is None or found.status is None or not found.regular:
+        if found.name is None:
+            return self._there(found.full, "removed")
+        if flags & _REMOVE_DIRECTORY or found.status is None or not found.regular:
             return CONTINUE
         self._files.delete(found.full, found.name, found.status, lambda: os.unlink(found.full))
         return 0
 
     def _rename(self, task: Task, old: tuple[int, int], new: tuple[int, int], flags: int) -> Reply:
         first, second = self._named(task, *old), self._named(task, *new)
+        if first.full and os.path.lexists(first.full):
+            for side, what in ((first, "renamed"), (second, "made")):
+                if side.name is None and (reply := self._outside(side.full, what)) is not CONTINUE:
+                    return reply
         if first.name is None:
             if second.name is not None:
                 self._files.problem(f"{first.full!r} was moved into the run's directory as {second.name!r}")
@@ -177,12 +202,26 @@ class NameCalls:
 
     def _made(self, task: Task, what: str, directory: int, address: int) -> Reply:
         found = self._named(task, directory, address)
-        if found.name is not None:
-            self._files.problem(f"{what} made {found.name!r}; links are not recorded")
+        if found.name is None:
+            return self._new(found.full)
+        self._files.problem(f"{what} made {found.name!r}; links are not recorded")
         return CONTINUE
 
     def _mknod(self, task: Task, directory: int, address: int, mode: int) -> Reply:
         found = self._named(task, directory, address)
-        if found.name is not None and stat.S_IFMT(mode) in (0, stat.S_IFREG):
+        if found.name is None:
+            return self._new(found.full)
+        if stat.S_IFMT(mode) in (0, stat.S_IFREG):
             self._files.problem(f"mknod made {found.name!r}; that is not recorded")
         return CONTINUE
+
+    def _new(self, full: str) -> Reply:
+        """Judge the making of a name; where there is something already it can only fail."""
+        return CONTINUE if not full or os.path.lexists(full) else self._guard.judge(full, "made", follow=False)
+
+    def _there(self, full: str, what: str, *, follow: bool = False) -> Reply:
+        """Judge a change of what must be there already."""
+        return self._guard.judge(full, what, follow=follow) if full and os.path.lexists(full) else CONTINUE
+
+    def _outside(self, full: str, what: str) -> Reply:
+        return self._guard.judge(full, what, follow=False) if full else CONTINUE

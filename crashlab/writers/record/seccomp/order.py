@@ -23,7 +23,12 @@ class KillAt(msgspec.Struct, frozen=True):
 
 
 class TreeOrder(msgspec.Struct, frozen=True):
-    """What to run and record; `out` and `err` are the pipes that become the program's output."""
+    """What to run and record; `out` and `err` are the pipes that become the program's output.
+
+    `roots`: nothing is changed outside of these, if there are any. `ack_on`: a line of output that it matches is
+    logged as an ack. `leave_s`: so long the others may go on after the first process, None for as long as they like.
+    `area_bytes_max`: by so much the directory `area` may grow, if one is given.
+    """
 
     argv: tuple[str, ...]
     directory: str
@@ -33,6 +38,11 @@ class TreeOrder(msgspec.Struct, frozen=True):
     seconds_max: float
     bytes_max: int
     kill: KillAt | None = None
+    roots: tuple[str, ...] = ()
+    ack_on: str = ""
+    leave_s: float | None = None
+    area: str = ""
+    area_bytes_max: int = 0
     owner: int = 0
     out: int = -1
     err: int = -1
@@ -45,7 +55,10 @@ class TreeStarted(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How it went; `status` is the wait status of the program's first process, `problem` the lab's own trouble."""
+    """How it went; `status` is the wait status of the program's first process, `problem` the lab's own trouble.
+
+    `processes`: how many changed something. `outside`: (path, what was to be done to it), refused by the guard.
+    """
 
     status: int | None
     start_ns: int
@@ -56,4 +69,6 @@ class Report(msgspec.Struct, frozen=True):
     calls: int
     stopped: str
     left: int
+    processes: int
+    outside: tuple[tuple[str, str], ...]
     problem: str

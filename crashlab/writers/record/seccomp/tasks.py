@@ -25,6 +25,7 @@ class Tasks:
         self.memory = memory
         self._tasks: dict[int, Task] = {}
         self._umasks: dict[int, int] = {}
+        self.processes = 0
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -40,7 +41,9 @@ class Tasks:
             with open(f"/proc/{thread}/status", encoding="utf-8", errors="replace") as status:
                 fields = dict(line.split(":", 1) for line in status if line.startswith(("Tgid:", "Umask:")))
             process = int(fields["Tgid"])
-            self._umasks.setdefault(process, int(fields.get("Umask", "022"), 8))
+            if process not in self._umasks:
+                self.processes += 1
+                self._umasks[process] = int(fields.get("Umask", "022"), 8)
             found = self._tasks[thread] = Task(thread, process, os.pidfd_open(process))
         return found
 
