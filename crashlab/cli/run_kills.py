@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from crashlab.cli.options import Output, console_for_people, open_config
+from crashlab.decide.gate import PARTIAL
 from crashlab.decide.statistics import format_rate, upper_bound
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.environment import environment_stamp
@@ -33,6 +34,7 @@ from crashlab.model.seed import subseed
 from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
 from crashlab.report.plain import one_line, printable
 from crashlab.report.progress import ProgressListener
+from crashlab.writers.tree.run import TIME_LIMIT
 
 RECORD = "kills.json"
 TIMEOUT_S_MAX = 600.0
@@ -232,7 +234,8 @@ def _lines(result: _Result, options: KillsOptions, code: int, records: Path) -> 
         failures = tally.count(Verdict.FAIL)
         head = {0: "PASS", 1: "FAIL", 3: "INCONCLUSIVE" if result.judged else "MISSED"}[code]
         rate = f"{format_rate(failures, result.judged)} of the judged kills failed"
-        lines.append(f"{head}: {rate if result.judged else 'no kill hit the program while it had a database'}")
+        partial = "partial results: " if tally.stop in PARTIAL else ""
+        lines.append(f"{partial}{head}: {rate if result.judged else 'no kill hit the program while it had a database'}")
         lines.append("fault class: process death; a kill is not a power loss")
         lines += _counts(tally, options)
         lines += [f"{line}" for line in _databases(result)]
@@ -262,7 +265,7 @@ def _counts(tally: Tally, options: KillsOptions) -> list[str]:
     if tally.count(Verdict.INCONCLUSIVE):
         line += f", {tally.count(Verdict.INCONCLUSIVE)} of them before there was a database (not judged)"
     if tally.count(Verdict.MISSED):
-        line += f"; {tally.count(Verdict.MISSED)} MISSED: the program had ended"
+        line += f"; {tally.count(Verdict.MISSED)} MISSED: {_why_missed(tally)}"
     lines = [line]
     if tally.stop is not StopReason.DONE or len(tally.outcomes) < options.trials:
         lines.append(f"stopped after {len(tally.outcomes)} of {options.trials} runs: {tally.stop.value}")
@@ -270,6 +273,11 @@ def _counts(tally: Tally, options: KillsOptions) -> list[str]:
     if error:
         lines.append(f"{tally.count(Verdict.ERROR)} ERROR: {one_line(error)}")
     return lines
+
+
+def _why_missed(tally: Tally) -> str:
+    late = any(o.fired.startswith(TIME_LIMIT) for o in tally.outcomes if o.verdict is Verdict.MISSED)
+    return "it had ended, or its time was up, before the moment came" if late else "the program had ended"
 
 
 def _databases(result: _Result) -> Iterator[str]:

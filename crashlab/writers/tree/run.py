@@ -17,6 +17,7 @@ __all__ = ["Acked", "TreeLimits", "TreeOrder", "TreeRan", "run_tree"]
 
 LOOK_S = 0.02
 AWAIT_S = 0.001
+TIME_LIMIT = "it ran for"
 MEASURE_S = 0.25
 POLL_S = 0.002
 READ_BYTES = 1 << 16
@@ -228,7 +229,7 @@ class _Run:
         if self._too_talkative():
             return f"it printed more than {limits.output_bytes >> 20} MiB and was ended there"
         if now > limits.seconds * 1e6 and self._grace_end_us < 0:
-            return f"it ran for {limits.seconds:g} s, the limit, and was ended there"
+            return f"{TIME_LIMIT} {limits.seconds:g} s, the limit, and was ended there"
         if now - self._looked >= self._look_s * 1e6:
             self._looked = now
             pids = descendants()

@@ -149,6 +149,7 @@ def test_a_malformed_database_is_found_and_the_evidence_stays_as_it_was(tmp_path
         '{"subject": "x", "fault": "kill@start", "identity": "a", "message": "", "command": "rm"}',
         '{"subject": "x", "fault": "kill@start", "identity": "a", "message": "", "format_version": 2}',
         '{"subject": "x", "fault": "kill@start", "identity": "a", "message": "", "timeout_s": 1e9}',
+        '{"subject": "x", "fault": "kill@start", "identity": "a", "message": "", "ack_on": "("}',
     ],
 )
 def test_a_case_that_is_none_is_refused(tmp_path, text):

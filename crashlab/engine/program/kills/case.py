@@ -1,5 +1,6 @@
 """A failing trial of a program, kept: the moment, the files as the kill left them, and no command."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -75,9 +76,10 @@ def load_killed_case(directory: Path) -> KilledCase:
             raise RecordError(f"{path}: more than {CASE_BYTES_MAX} bytes: not a case file")
         case = msgspec.json.decode(data, type=KilledCase)
         hit = parse_hit(case.fault)
+        re.compile(case.ack_on)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}; expected a case of `crashlab run --fault kill -- CMD`") from None
-    except (msgspec.MsgspecError, UsageError) as error:
+    except (msgspec.MsgspecError, UsageError, re.error) as error:
         raise RecordError(f"{path}: not a case file ({error})") from None
     if case.format_version != FORMAT_VERSION:
         raise RecordError(f"{path}: format version {case.format_version}, this crashlab reads {FORMAT_VERSION}")

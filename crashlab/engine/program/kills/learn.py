@@ -12,6 +12,7 @@ from crashlab.engine.program.kills.orders import Judged, KeeperOrder, Reference
 from crashlab.engine.program.kills.survey import reference_of
 from crashlab.errors import LabError, LimitError
 from crashlab.writers.tree.confine import confinement_problem
+from crashlab.writers.tree.run import TIME_LIMIT
 
 __all__ = ["Learned", "learn"]
 
@@ -94,7 +95,7 @@ def _refuse(judged: Judged, order: KeeperOrder) -> None:
             f"the program opened the database {path}, outside the private copy, and was ended: {mapped} "
             f"{path}={Path(path).name}"
         )
-    if ran.limit and not ran.limit.startswith("it ran for"):
+    if ran.limit and not ran.limit.startswith(TIME_LIMIT):
         raise LimitError(f"the program without a kill: {ran.limit}; give it less to do, or let it write less")
     if judged.work_gone:
         raise LabError("the program removed its working directory, and with it all that could be judged")

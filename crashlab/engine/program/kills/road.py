@@ -26,7 +26,7 @@ from crashlab.model.finding import Verdict
 from crashlab.model.history import Ended, EndKind
 from crashlab.model.outcome import Exposure, Outcome
 from crashlab.model.program import Program
-from crashlab.writers.tree.run import TreeLimits
+from crashlab.writers.tree.run import TIME_LIMIT, TreeLimits
 
 __all__ = ["KillRoad"]
 
@@ -148,12 +148,12 @@ class KillRoad:
             error = f"the program opened the database {ran.elsewhere[0]}, outside the private copy, and was ended"
         elif judged.work_gone:
             error = "the program had removed its working directory"
-        elif ran.limit:
+        elif ran.limit and not ran.limit.startswith(TIME_LIMIT):  # the time may be up before the moment comes
             error = f"the program: {ran.limit}"
         if error:
             return msgspec.structs.replace(outcome, verdict=Verdict.ERROR, error=error, findings=())
         if not ran.fired:
-            return msgspec.structs.replace(outcome, verdict=Verdict.MISSED)
+            return msgspec.structs.replace(outcome, verdict=Verdict.MISSED, fired=ran.limit or outcome.fired)
         if judged.findings:
             outcome = msgspec.structs.replace(outcome, verdict=Verdict.FAIL)
         elif not judged.looks and not judged.restarted:
