@@ -95,7 +95,7 @@ class Judge:
                 if not there.is_file():
                     wrong.append((name, "is not there"))
                 elif wanted is not None and there.read_bytes() != wanted:
-                    wrong.append((name, f"holds {there.stat().st_size} bytes that are not the {len(wanted)} written"))
+                    wrong.append((name, f"does not hold the {len(wanted)} bytes written"))
         return Value(logical.digest, problem, tuple(wrong))
 
     def judge(self, value: Value, moment: int, fault_class: FaultClass) -> list[Finding]:

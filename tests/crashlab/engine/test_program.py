@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from crashlab.engine.program.case import judge_case, load_program_case, save_program_case
@@ -141,6 +142,24 @@ def test_the_sync_of_a_checkpoint_promises_nothing_to_the_last_commit_before_it(
     assert explored[0].acks_lost == lost
 
 
+FILES = """
+import sqlite3
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("PRAGMA synchronous=NORMAL")
+db.execute("CREATE TABLE t(file)")
+for number in range(12):
+    with open(f"{number}.bin", "wb") as file:
+        file.write(bytes([number]) * 40_000)
+    db.execute("INSERT INTO t VALUES(?)", (f"{number}.bin",))
+"""
+
+
+def test_a_file_that_is_not_whole_is_one_finding_in_whatever_way_it_is_not(explore):
+    _, explored = explore(FILES, states=1_000)
+    assert kinds(explored) == {("named-files", "power loss")}
+
+
 def test_before_its_first_file_a_directory_is_there_as_everywhere_else(explore):
     text = CLOSED.replace("db = sqlite3", "import os; os.makedirs('data/deep')\ndb = sqlite3")
     recording, explored = explore(text.replace('"app.db"', '"data/deep/app.db"'), "OFF", ack_on=ACKS, states=300)
@@ -270,6 +289,50 @@ def test_a_program_that_writes_without_end_meets_the_limit(record):
     text = "file = open('big', 'wb')\nwhile True: file.write(bytes(100_000))"
     with pytest.raises(LimitError, match=r"wrote more than 8 MiB.*give it less to do"):
         record(text, disk_bytes_max=8 << 20)
+
+
+WORK = """
+import os, shutil, sqlite3, sys, time
+
+def work():
+    db = sqlite3.connect("app.db", isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE t(x)")
+    for number in range(3):
+        db.execute("INSERT INTO t VALUES(?)", (number,))
+    return db
+"""
+BAD = {
+    "leaves": "if os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\nwork().close()\ntime.sleep(600)",
+    "removes its directory": "work().close()\nshutil.rmtree(os.getcwd())",
+    "removes it with the database open": "db = work()\nshutil.rmtree(os.getcwd())",
+    "prints binary": "work().close()\nfor out in sys.stdout, sys.stderr: out.buffer.write(bytes(range(256)) * 9)\nexit(3)",
+    "fails after its work": "work().close()\nraise RuntimeError('too late')",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.parametrize("what", BAD)
+def test_an_ill_behaved_program_is_judged_by_what_it_did(explore, what):
+    recording, (one,) = explore(WORK + BAD[what], states=100)
+    assert one.database == "app.db"
+    assert one.commits >= 4
+    assert one.found == ()
+    assert recording.ran.left == (what == "leaves")
+    assert recording.ran.code == {"prints binary": 3, "fails after its work": 1}.get(what, 0)
+    here = str(recording.directory)
+    left = [each.info for each in psutil.process_iter(["cmdline"]) if here in " ".join(each.info["cmdline"] or ())]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["while True: sys.stdout.write('x' * 100_000)", "db = work()\nwhile True: db.execute('INSERT INTO t VALUES(zeroblob(1e5))')"],
+    ids=["output", "database"],
+)  # fmt: skip
+def test_gigabytes_meet_the_limit(record, text):
+    with pytest.raises(LimitError, match=r"wrote more than 8 MiB.*give it less to do"):
+        record(WORK + text, disk_bytes_max=8 << 20)
 
 
 def test_a_write_past_the_recorder_voids_the_recording(record):
