@@ -1,5 +1,6 @@
 """`crashlab run -- COMMAND`: somebody's unmodified program under the lab."""
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,9 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
         lines.append(f"the program: {ran.limit}; what it had done by then was judged")
     elif ran.code:
         said = (ran.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
-        lines.append(f"the program ended with exit code {ran.code}: {one_line(said)}")
+        asks = re.search(r"EOF|terminal|\btty\b", said)
+        hint = "; its standard input is empty and there is no terminal" if asks else ""
+        lines.append(f"the program ended with exit code {ran.code}: {one_line(said)}{hint}")
     if ran.left:
         lines.append(f"{ran.left} of its processes still ran when it had ended; they were ended too")
     for one in result.explored:

@@ -91,6 +91,7 @@ class _Walk:
         self.ops: list[int] = []
         self.changes: list[int] = []
         self.own = 0
+        self._main_changed = False
         self.unjournalled = -1
         self._commit_end = -1
         self._page_size = self._page_size_before()
@@ -124,6 +125,7 @@ class _Walk:
         if kind in ENTRY_KINDS:
             self.ops.append(op)
             return
+        self._main_changed = True
         if self._wal_sync >= 0:
             # The last sync of the WAL before the database is written is a checkpoint's, whatever the settings; with
             # synchronous=FULL each commit has had one of its own (https://sqlite.org/pragma.html#pragma_synchronous).
@@ -168,7 +170,9 @@ class _Walk:
         else:
             self._journal_there = True
         if ended:
-            self.own += 1
+            # A transaction that was rolled back before anything of it was written is none of its commits.
+            self.own += self._main_changed
+            self._main_changed = False
             self.ops.append(op)
 
     def _page_size_before(self) -> int:

@@ -229,6 +229,11 @@ def _end_all(child: "subprocess.Popen[bytes]", spool: str) -> int:
 
 def _others(leader: int, spool: str) -> list[psutil.Process]:
     """Living processes of the program but its first."""
+    # One that forks and ends while we look may be missed with its child; the child is there when we look again.
+    return _look(leader, spool) or _look(leader, spool)
+
+
+def _look(leader: int, spool: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         if process.pid in (leader, os.getpid()):
