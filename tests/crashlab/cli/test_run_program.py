@@ -138,6 +138,20 @@ def test_a_killed_lab_leaves_no_program_behind(lab):
         pass  # which removes what the killed one left
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+@pytest.mark.parametrize("command", [(sys.executable, "-m", "package"), ("./tool",)])
+def test_a_module_and_a_console_script(lab, command):
+    (lab.project / "package").mkdir()
+    (lab.project / "package" / "__init__.py").write_text((lab.project / "counters.py").read_text())
+    (lab.project / "package" / "__main__.py").write_text("from package import main\nmain()")
+    tool = lab.project / "tool"
+    tool.write_text(f"#!{sys.executable}\nimport sys\nsys.path.insert(0, '.')\nfrom package import main\nmain()")
+    tool.chmod(0o755)
+    answer = lab("run", "--states", 100, "--", *command)
+    assert answer.returncode == 0, answer
+    assert "counters.db: 33 commits, 31 of them durable at once" in answer.stdout
+
+
 def test_every_failure_ends_in_commands_that_work_when_pasted(lab):
     command = ("run", "--states", 300, "--ack-on", r"done (\d+)", "--", sys.executable, "orders.py", "--broken")
     told = lab(*command).stdout.splitlines()

@@ -212,6 +212,39 @@ def test_threads_and_children_are_recorded_too(explore):
     assert recording.ran.left == 0
 
 
+SHARED = """
+import multiprocessing, sqlite3
+
+def work(number):
+    db = sqlite3.connect("shared.db", isolation_level=None, timeout=30)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("CREATE TABLE IF NOT EXISTS t(x)")
+    db.execute("INSERT INTO t VALUES(?)", (number,))
+    db.close()
+
+if __name__ == "__main__":
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.map(work, range(4))
+        pool.close()
+        pool.join()
+    db = sqlite3.connect("main.db", isolation_level=None)
+    db.execute("ATTACH 'side.db' AS side")
+    db.execute("CREATE TABLE main.t(x)")
+    db.execute("CREATE TABLE side.t(x)")
+    db.executescript("BEGIN; INSERT INTO main.t VALUES(1); INSERT INTO side.t VALUES(1); COMMIT")
+"""
+
+
+def test_processes_that_share_a_database_and_attached_ones_are_judged_each(explore):
+    recording, explored = explore(SHARED, states=150)
+    assert {one.database: one.commits >= 3 for one in explored} == dict.fromkeys(
+        ("main.db", "shared.db", "side.db"), True
+    )
+    assert recording.ran.started >= 3
+    assert kinds(explored) == set()
+    assert all(each.judged >= 100 for one in explored for each in one.coverage)
+
+
 def test_a_deterministic_program_gives_the_same_states_twice(explore):
     runs = [explore(EXAMPLES / "orders.py", "--broken", ack_on=ACKS, states=400)[1] for _ in range(2)]
     assert runs[0] == runs[1]
