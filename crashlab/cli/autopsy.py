@@ -27,7 +27,7 @@ _SIDES = ("wal", "shm", "journal")
 @click.option("--ledger", type=click.Path(), help="Rows that were acknowledged, one JSON object a line.")
 @click.option("--scratch", type=click.Path(exists=True, file_okay=False), help="Where copies are made, and removed.")
 @click.option("--deadline", type=float, default=600.0, show_default=True, help="Seconds for the whole.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text", show_default=True)
 def autopsy(
     *,
     path: str | None,
@@ -50,13 +50,17 @@ def autopsy(
     from crashlab.diagnosis.autopsy import autopsy as examine
     from crashlab.diagnosis.autopsy.text import text
     from crashlab.errors import UsageError
+    from crashlab.report.autopsy_html import autopsy_html, require_jinja2
 
+    if form == "html":
+        require_jinja2()  # before the work, not after it
     if not 0 < deadline <= 86_400:
         raise UsageError(f"deadline is {deadline:g} s, expected more than 0 and at most 86400")
     if live_path is not None or pid is not None:
-        if path is not None or scratch is not None or any(files.values()):
+        if path is not None or scratch is not None or any(files.values()) or form == "html":
             raise UsageError(
-                "--live and --pid look at a running system: only --into, --deadline and --format go with them"
+                "--live and --pid look at a running system: only --into, --deadline and --format text or json go with"
+                " them"
             )
         return _live(live_path, pid, into, deadline, form)
     if path is None or into is not None:
@@ -71,6 +75,8 @@ def autopsy(
     )
     if form == "json":
         click.echo(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    elif form == "html":
+        click.echo(autopsy_html(report).encode(), nl=False)
     else:
         click.echo(printable(text(report)), nl=False)
     return report.exit_code

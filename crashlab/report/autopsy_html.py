@@ -11,7 +11,7 @@ from crashlab.diagnosis.autopsy.text import SHOWN_IN_FULL
 from crashlab.errors import UsageError
 from crashlab.report.plain import printable
 
-__all__ = ["autopsy_html"]
+__all__ = ["autopsy_html", "require_jinja2"]
 
 _TEMPLATE = Path(__file__).with_name("templates") / "autopsy.html"
 
@@ -21,10 +21,7 @@ def autopsy_html(report: Report) -> str:
 
     Raises UsageError where jinja2 is not installed.
     """
-    try:
-        jinja2: Any = importlib.import_module("jinja2")
-    except ImportError:
-        raise UsageError("--format html needs jinja2, which is not installed; pip install 'crashlab[report]'") from None
+    jinja2 = require_jinja2()
     environment = jinja2.Environment(
         autoescape=True, finalize=_shown, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -42,6 +39,14 @@ def autopsy_html(report: Report) -> str:
         shown=SHOWN_IN_FULL,
     )
     return page
+
+
+def require_jinja2() -> Any:
+    """Import jinja2, or raise UsageError that names it."""
+    try:
+        return importlib.import_module("jinja2")
+    except ImportError:
+        raise UsageError("--format html needs jinja2, which is not installed; pip install 'crashlab[report]'") from None
 
 
 def _shown(value: Any) -> Any:

@@ -45,7 +45,7 @@ _WORDS = {
     ("damage", "index only"): "the damage is in an index: its table has the rows",
     ("damage", "FTS only"): "the damage is in the index of a full-text table: its content is there",
     ("damage", "space only"): "the damage is in the book-keeping of pages: every row can be read",
-    ("damage.where", "trees"): "b-trees are malformed",
+    ("damage.where", "trees"): "b-trees or the book-keeping of pages are malformed",
     ("damage.where", "keys"): "all b-trees are well formed, and an index disagrees with its table",
     ("one.bit", "yes"): "a single bit turned over makes everything sound again",
     ("wal.fit", "breaks"): "the main file alone is sound; with its WAL it is malformed",

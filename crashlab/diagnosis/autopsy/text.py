@@ -7,13 +7,23 @@ from crashlab.diagnosis.autopsy.report import BackupFacts, Damage, Named, Report
 __all__ = ["text"]
 
 SHOWN_IN_FULL = 6
+_FAMILIES = {
+    "a": "locks lost, or files taken from a running process",
+    "b": "the WAL-reset defect of SQLite",
+    "c": "storage that does not keep SQLite's contract",
+    "d": "copied, restored or deleted",
+    "e": "power loss, disk or I/O errors",
+    "f": "checkpoints held back",
+    "g": "another journal mode than meant",
+    "h": "the program itself: never committed, or overwritten",
+}
 _COMMITS = 8
 _HASH = 16
 
 
 def text(report: Report) -> str:
     """The whole report, not yet made safe for a terminal."""
-    makers = (_head, _facts, _damage, _timeline, _mechanisms, _next)
+    makers = (_head, _mechanisms, _next, _damage, _timeline, _facts)
     parts = (list(make(report)) for make in makers)
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
@@ -122,7 +132,8 @@ def _mechanisms(report: Report) -> Iterator[str]:
         return
     if first[0].id == "none":
         yield "MECHANISM: none to see. If rows are missing all the same, these leave files like these, and nothing in"
-        yield f"  them tells between: {_ids(first[1:])}"
+        yield f"  them tells between the {len(first) - 1}:"
+        yield from _families(first[1:])
         return
     head = "MECHANISM" if len(first) == 1 else f"MECHANISM: one of {len(first)}; these files cannot tell between them"
     yield f"{head} ({report.confidence})"
@@ -133,7 +144,8 @@ def _mechanisms(report: Report) -> Iterator[str]:
         yield from (f"      + {each}" for each in named.supports if each not in shared)
         yield from (f"      - {each}" for each in named.against)
     if len(first) > SHOWN_IN_FULL:
-        yield f"  and {_ids(first[SHOWN_IN_FULL:])}"
+        yield f"  and {len(first) - SHOWN_IN_FULL} more:"
+        yield from _families(first[SHOWN_IN_FULL:])
     yield from (f"  not explained: {each}" for each in report.unexplained)
     for named in report.others[:3]:
         yield f"  less likely: {named.id}  {named.title}"
@@ -143,14 +155,18 @@ def _mechanisms(report: Report) -> Iterator[str]:
 
 
 def _next(report: Report) -> Iterator[str]:
-    if report.ask_next:
-        yield "ASK OR COLLECT NEXT"
-        yield from (f"  {each}" for each in report.ask_next)
     if report.do_not:
         yield "DO NOT, NOW"
         yield from (f"  {each}" for each in report.do_not)
+    if report.ask_next:
+        yield "ASK OR COLLECT NEXT"
+        yield from (f"  {each}" for each in report.ask_next)
     yield from (f"note: {note}" for note in report.notes)
 
 
-def _ids(named: Iterable[Named]) -> str:
-    return ", ".join(each.id for each in named)
+def _families(named: Iterable[Named]) -> Iterator[str]:
+    by_letter: dict[str, list[str]] = {}
+    for each in named:
+        by_letter.setdefault(each.id[0], []).append(each.id)
+    for letter, ids in by_letter.items():
+        yield f"    {_FAMILIES.get(letter, 'others')}: {', '.join(ids)}"

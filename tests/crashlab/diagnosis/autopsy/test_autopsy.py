@@ -140,6 +140,24 @@ def test_side_files_may_lie_elsewhere_and_nothing_is_left_behind(left_by, tmp_pa
     assert autopsy(main).exit_code == 0
 
 
+def test_an_ok_of_sqlite_is_not_the_last_word(database):
+    """SQLite 3.40.1 says ok of a zeroed freelist trunk where the schema has a view."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("create view seen as select * from t")
+        connection.execute("create table u(a)")
+        connection.executemany("insert into u values (?)", [("x" * 900,)] * 100)
+        connection.commit()
+        connection.execute("drop table u")
+    connection.close()
+    data = bytearray(database.read_bytes())
+    trunk = int.from_bytes(data[32:36])
+    data[(trunk - 1) * 4096 : trunk * 4096] = bytes(4096)
+    database.write_bytes(data)
+    report = autopsy(database)
+    assert (report.verdict, report.facts.whole.scope) == (Verdict.DAMAGED, "space only")
+    assert report.confidence == "possible"
+
+
 def test_what_is_no_database_is_not_judged(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("these are notes, not a database\n" * 100)

@@ -63,7 +63,14 @@ def mutated(rng, files):
     return made
 
 
-@pytest.mark.parametrize("mutations", [100, pytest.param(2000, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "mutations",
+    [
+        50,
+        pytest.param(500, marks=pytest.mark.slow),
+        pytest.param(50_000, marks=[pytest.mark.nightly, pytest.mark.timeout(14_400)]),
+    ],
+)
 def test_no_bytes_break_it(files, tmp_path, mutations):
     rng = rng_for(7, "hostile", mutations, *files)
     slowest = 0.0
