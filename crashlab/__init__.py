@@ -15,9 +15,12 @@ __all__ = [
     "ConfigError",
     "Context",
     "Contract",
+    "CrashFinding",
     "CrashlabError",
     "Durability",
     "Effect",
+    "ExploreFailedError",
+    "ExploreResult",
     "Exposure",
     "FaultClass",
     "Finding",
@@ -44,6 +47,7 @@ __all__ = [
     "Verdict",
     "Workload",
     "__version__",
+    "explore",
     "parse_fault",
     "run_trials",
 ]
@@ -55,9 +59,12 @@ if TYPE_CHECKING:
         ConfigError,
         Context,
         Contract,
+        CrashFinding,
         CrashlabError,
         Durability,
         Effect,
+        ExploreFailedError,
+        ExploreResult,
         Exposure,
         FaultClass,
         Finding,
@@ -83,15 +90,16 @@ if TYPE_CHECKING:
         UsageError,
         Verdict,
         Workload,
+        explore,
         parse_fault,
         run_trials,
     )
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first used; `crashlab.hazards` is a module."""
-    if name == "hazards":
-        return import_module("crashlab.hazards")
+    """Load a public name when it is first used; `crashlab.hazards` and `crashlab.recipes` are modules."""
+    if name in ("hazards", "recipes"):
+        return import_module(f"crashlab.{name}")
     if name not in __all__:
         raise AttributeError(f"module 'crashlab' has no attribute {name!r}")
     value = getattr(import_module("crashlab.api"), name)
@@ -100,4 +108,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "hazards"})
+    return sorted({*globals(), *__all__, "hazards", "recipes"})

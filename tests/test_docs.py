@@ -325,7 +325,7 @@ def test_command_line_page_has_every_option(command: str) -> None:
 
 def test_plugin_page_has_every_option() -> None:
     shown = set(re.findall(r"^\| `--crashlab-([\w-]+)` \|", reference("pytest-plugin"), re.MULTILINE))
-    assert shown == {"gate", *(option.name for option in OPTIONS)}
+    assert shown == {"gate", "replay", "reduce", *(option.name for option in OPTIONS)}
 
 
 def test_api_page_names_what_exists() -> None:

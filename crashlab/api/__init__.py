@@ -5,10 +5,14 @@
     trials = crashlab.run_trials("myapp.lab:workload", fault="kill@ack#17", trials=100, seed=7)
     trials.assert_passed()
 
-The engine is loaded when trials run, so a workload's module stays cheap to import. What these trials show is
-about process death; a kill is not a power loss.
+    crashlab.explore(writer, checks=[my_check]).assert_passed()
+
+The engine is loaded when trials run, so a workload's module stays cheap to import. What trials show is
+about process death; a kill is not a power loss. `explore` computes both from one recorded run of a plain function.
 """
 
+from crashlab.api.explore import explore
+from crashlab.api.explored import CrashFinding, ExploreFailedError, ExploreResult
 from crashlab.api.lab import Lab, run_trials
 from crashlab.api.trials import Trials, TrialsFailedError
 from crashlab.engine.subject import Subject
@@ -37,9 +41,12 @@ __all__ = [
     "ConfigError",
     "Context",
     "Contract",
+    "CrashFinding",
     "CrashlabError",
     "Durability",
     "Effect",
+    "ExploreFailedError",
+    "ExploreResult",
     "Exposure",
     "FaultClass",
     "Finding",
@@ -65,6 +72,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Workload",
+    "explore",
     "parse_fault",
     "run_trials",
 ]

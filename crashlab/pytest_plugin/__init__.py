@@ -3,6 +3,8 @@
     pytest --crashlab-gate          the same gate as `crashlab gate`, one item per row, after the tests
     pytest --crashlab-hazards=warn  what the tests' programs do that will hurt their databases later
     def test_x(crashlab): ...       crashlab.run("myapp.lab:workload", fault="kill@ack#17").assert_passed()
+                                    crashlab.explore(writer, checks=...)
+    @pytest.mark.crashlab_writer    the test function is the writer
 
 Every pytest session loads this module, so it imports pytest and the standard library only; the rest of crashlab
 is loaded when it is used. Nothing here imports the user's program: its processes are started clean, each in a
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crashlab.pytest_plugin import explore_items as _explore
 from crashlab.pytest_plugin import settings as _settings
 from crashlab.pytest_plugin.settings import MARKER, SETTINGS, WORKERINPUT
 
@@ -36,11 +39,13 @@ SHARED = pytest.StashKey[str]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options and their ini keys."""
     _settings.add_options(parser)
+    _explore.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; check every value given; load the configuration if the gate is asked for."""
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", _explore.MARKER)
     settings = config.stash[SETTINGS] = _settings.resolve(config)
     if settings.gate:
         from crashlab.pytest_plugin.gate_items import check_gate
@@ -93,6 +98,23 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
         items += collect_gate(session, settings)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test that is a writer its database's path, its directory and `ack`, whatever fixtures have these names."""
+    if _explore.is_marked(metafunc.definition):
+        _explore.give_places(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Explore a test that is a writer, instead of calling it here."""
+    __tracebackhide__ = True
+    if not _explore.is_marked(pyfuncitem):
+        return None
+    _explore.run_marked(pyfuncitem)
+    return True
+
+
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
     """Note when pytest-timeout will end this item; it sets its timer itself."""
@@ -132,10 +154,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.fixture(scope="session")
 def crashlab(request: pytest.FixtureRequest) -> "Iterator[TrialRunner]":
-    """Run real trials of a workload: `crashlab.run("module:attr", fault=..., trials=...)`.
+    """Explore the crashes of a writer, `crashlab.explore(writer)`, or run real trials, `crashlab.run("module:attr")`.
 
-    Returns what they showed; `.assert_passed()` fails the test naming invariant, fault, seed, files and the
-    command that replays it. Each xdist worker has a directory and processes of its own.
+    `explore` reports findings as subtests. `run` returns what the trials showed; `.assert_passed()` fails the test.
+    Both name invariant, fault, files and the command that replays it. Each xdist worker has a directory and
+    processes of its own.
     """
     from crashlab.pytest_plugin.fixture import TrialRunner
 

@@ -2,15 +2,20 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crashlab.api import Lab, Param, Trials
+from crashlab.api.explore import STATES_DEFAULT, explore
+from crashlab.api.explored import ExploreResult
 from crashlab.decide.config import load_config
-from crashlab.errors import UsageError, did_you_mean
+from crashlab.engine.writer.record import Writer, name_of
+from crashlab.errors import CrashlabError, UsageError, did_you_mean
 from crashlab.pytest_plugin import CURRENT, SECTIONS, TIMEOUT
+from crashlab.pytest_plugin.explore_items import commands_of, kept_case, report
 from crashlab.pytest_plugin.settings import (
     BUDGET_DEFAULT_S,
     CONFIG_FILE,
@@ -84,6 +89,62 @@ class TrialRunner:
         )
         self._note(item, trials_run)
         return trials_run
+
+    def explore(
+        self,
+        writer: Writer,
+        *,
+        checks: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
+        faults: str | Sequence[str] = ("kill", "power"),
+        budget: int | str | None = None,
+        seed: int | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        start: str | os.PathLike[str] | None = None,
+        ack_on: str = "",
+        timeout: float = 60.0,
+        check: bool = True,
+    ) -> ExploreResult:
+        """Run a writer once and judge every crash of it: `crashlab.explore`, for a test.
+
+        Each finding is reported as a subtest, and nothing to judge fails the test; `check=False` only returns the
+        result. Under Hypothesis findings are raised instead. Seed and budget come from the marker, then from the
+        options, then the defaults. Failing cases are kept; with `--crashlab-replay` one is judged again instead.
+
+        Raises:
+            ExploreFailedError: nothing could be judged.
+            SubjectError: the writer itself failed, or a check fails without any fault.
+            UsageError: a bad value.
+        """
+        __tracebackhide__ = True
+        item = self._config.stash[CURRENT]
+        marked = marker_values(item)
+        if budget is None:
+            in_force = marked.get("budget", self._settings.budget_s)
+            budget = f"{in_force:g}s" if in_force else STATES_DEFAULT
+        chosen = next(s for s in (seed, marked.get("seed"), self._settings.seed, SEED_DEFAULT) if s is not None)
+        try:
+            result = explore(
+                writer,
+                checks=checks,
+                faults=faults,
+                budget=budget,
+                seed=chosen,
+                arguments=arguments,
+                start=None if start is None else Path(start),
+                ack_on=ack_on,
+                timeout=timeout,
+                results=results_directory(self._config),
+                commands=lambda case, _invariant: commands_of(item, case),
+                **kept_case(self._config, name_of(writer)),
+            )
+        except CrashlabError as error:  # the message says it all, the lab's own frames nothing
+            raise error.with_traceback(None) from None
+        item.user_properties.append(("crashlab", result.summary))
+        if not result.passed:
+            item.stash.setdefault(SECTIONS, []).append(result.summary)
+        if check:
+            report(item, result)
+        return result
 
     def _target(self, workload: str) -> tuple[str, str, Mapping[str, Param]]:
         """Return name, `module:attr` and parameters of what was asked for."""
