@@ -10,6 +10,11 @@ import tomllib
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("external.md")
+UNSOUND = {
+    "well-formed": "malformed",
+    "a-committed-state": "a mixture of commits",
+    "named-files": "a row without its file",
+}
 EXTERNAL = PAGE.parents[1] / "tests" / "external"
 
 
@@ -81,9 +86,8 @@ def lost(seen: dict) -> str:
 
 def unsound(seen: dict) -> str:
     """In how many states a power loss left something that is no commit's database."""
-    malformed = seen["found"].get("power loss: well-formed", 0)
-    mixture = seen["found"].get("power loss: a-committed-state", 0)
-    told = [f"{malformed:,} malformed"] * (malformed > 0) + [f"{mixture:,} a mixture of commits"] * (mixture > 0)
+    counts = [(seen["found"].get(f"power loss: {invariant}", 0), what) for invariant, what in UNSOUND.items()]
+    told = [f"{states:,} {what}" for states, what in counts if states]
     return ", ".join(told) or "none"
 
 
