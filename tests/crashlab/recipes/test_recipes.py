@@ -196,7 +196,7 @@ def test_a_neighbour_that_loses_rows_is_found_and_its_twin_left_in_peace(recipe,
     assert found.findings[0].fault_class == "interference"
     twin = recipe(sound, plays=1, results=tmp_path)
     twin.assert_passed()
-    assert "1 plays ended by a kill" in twin.summary
+    assert "1 play ended by a kill" in twin.summary
 
 
 def _raises(*_):
