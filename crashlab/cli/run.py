@@ -79,7 +79,7 @@ _OF_PROGRAM = ("ack_on", "restart", "maps", "timeout")
         "crashlab run --subject app --param commit_every=10 --fault 'kill@ack#17' --trials 20",
         "crashlab run -- python app.py",
         "crashlab run --ack-on 'done (\\d+)' --restart 'python app.py --check' -- python app.py",
-        "crashlab run --fault kill --trials 20 --jobs 2 -- python app.py",
+        "crashlab run --fault kill --trials 40 --ack-on 'done (\\d+)' -- python app.py",
         exit_codes="0 no failures · 1 failures · 2 usage · 3 no evidence · 130 interrupted.",
     ),
 )

@@ -28,7 +28,8 @@ def test_moments_come_from_the_seed_and_cover_the_whole_run():
     assert max(b - a for a, b in pairwise(starts)) < 3_000
     assert {hit.acks for hit in by[ACK]} == set(range(1, 31))
     unseen = draw_moments(parse_hit("term grace=1s"), 50, Timing(-1, 100_000), 7)
-    assert {hit.after for hit in unseen} == {START}
+    assert {hit.after for hit in unseen} == {START, OPEN}
+    assert min(hit.delay_us for hit in unseen if hit.after == START) >= 40_000
     assert all(parse_hit(str(hit)) == hit for hit in (*hits, *unseen))
 
 

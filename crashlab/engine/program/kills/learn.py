@@ -50,30 +50,35 @@ def learn(keeper: KeeperClient, order: KeeperOrder) -> Learned:
         for number in range(1 if long else PLAIN_RUNS):
             runs.append(keeper.run(msgspec.structs.replace(order, area=f"{order.area}-{number}")))
             _refuse(runs[-1], order)
-    last = min(runs[1:] or runs, key=lambda each: each.ran.end_us - max(0, each.ran.opened_us))
+    last = runs[-1]
+    timing = _timing([each for each in runs if not each.pythons] or runs)
     ran, seen = last.ran, last.survey
     if seen is None:
         raise LabError("an unkilled run was not surveyed; this is a defect of crashlab")
-    used = {name for name in seen.check if name in seen.changed}
-    if not used:
-        return Learned(None, _missed(last, order), _timing(last), ())
     if seen.unsound:
         name, problem = seen.unsound[0]
         raise LabError(f"{name} is malformed after a run that nobody killed: {problem}; the lab judges kills")
+    if not seen.changed:
+        return Learned(None, _missed(last, order), timing, ())
     if last.findings:
         raise LabError(f"after a run that nobody killed {last.findings[0].message}; give a restart that works then")
     if last.problem:
         raise LabError(last.problem)
     surveys = [each.survey for each in runs if each.survey is not None]
     reference = reference_of(surveys, acked=bool(ran.acked))
-    return Learned(reference, "", _timing(last), _notes(first, last, order))
+    return Learned(reference, "", timing, _notes(first, last, order))
 
 
-def _timing(judged: Judged) -> Timing:
-    ran = judged.ran
-    acks = ran.acked
-    gap = (ran.end_us - acks[0].us) // len(acks) if acks else 0
-    return Timing(ran.opened_us, ran.end_us, len(acks), gap)
+def _timing(runs: list[Judged]) -> Timing:
+    """Return the earliest of each moment: what disturbs a run, and the look at it, makes them later."""
+    opened = [each.ran.opened_us for each in runs if each.ran.opened_us >= 0]
+    gaps = [(each.ran.end_us - each.ran.acked[0].us) // len(each.ran.acked) for each in runs if each.ran.acked]
+    return Timing(
+        min(opened, default=-1),
+        min(each.ran.end_us for each in runs),
+        min((len(each.ran.acked) for each in runs), default=0),
+        min(gaps, default=0),
+    )
 
 
 def _refuse(judged: Judged, order: KeeperOrder) -> None:

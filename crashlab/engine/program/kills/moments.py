@@ -86,17 +86,18 @@ def draw_moments(hit: Hit, trials: int, timing: Timing, seed: int) -> list[Hit]:
     itself shows, because a start takes now longer, now shorter. Every fourth comes right after an ack, if there
     are any.
     """
+    opened_us = timing.opened_us if timing.opened_us >= 0 else timing.end_us // 2  # too short to be seen: late
     hits = []
     for part in range(trials):
         at = (part + rng_for(seed, "kills", hit.kind, trials, part).random()) / trials
-        if part % 4 == 0 or timing.opened_us < 0:
-            begin = max(0, timing.opened_us) * 4 // 5
+        if part % 4 == 0:
+            begin = opened_us * 4 // 5
             moment = (START, 0, int(begin + at * (timing.end_us - begin)))
         elif timing.acks and part % 4 > 1:
             number, rest = divmod(at * timing.acks, 1.0)
             moment = (ACK, int(number) + 1, int(rest * timing.ack_gap_us) if part % 4 == 2 else 0)
         else:
-            moment = (OPEN, 0, int(at * (timing.end_us - timing.opened_us)))
+            moment = (OPEN, 0, int(at * (timing.end_us - opened_us)))
         after, acks, delay_us = moment
         hits.append(msgspec.structs.replace(hit, after=after, acks=acks, delay_us=min(delay_us, DELAY_S_MAX * 10**6)))
     rng_for(seed, "kills", hit.kind, "order").shuffle(hits)

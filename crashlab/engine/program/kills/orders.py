@@ -101,7 +101,7 @@ class KeeperOrder(msgspec.Struct, frozen=True, tag=True):
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What came of a run. `pythons`, `refused`: from the hook, if it was there. `denied`: what a restart was denied."""
+    """What came of a run. `pythons`, `refused`: from the hook, if it was there. `problem`: why nothing can be said."""
 
     ran: TreeRan
     looks: tuple[Look, ...] = ()
