@@ -27,7 +27,7 @@ class Generation:
 
     `frames`: (page, number in the file from 0, whether its bytes are proven). `sizes`: pages after each commit.
     `skipped`: broken frames between them. `moved`: commits that mix with newer pages of the main file. `stale`: the
-    WAL was begun on an older main file than this one.
+    WAL was begun on an older main file than this one. `torn`: the first commit is one whose last frame is broken.
     """
 
     number: int
@@ -41,6 +41,7 @@ class Generation:
     skipped: tuple[int, ...] = ()
     moved: frozenset[int] = frozenset()
     stale: bool = False
+    torn: bool = False
 
     @property
     def commits(self) -> int:
@@ -60,6 +61,10 @@ class Generation:
             frames = f"frame{'s' if len(self.skipped) > 1 else ''} {', '.join(str(at + 1) for at in self.skipped[:5])}"
             more = ", …" if len(self.skipped) > 5 else ""
             marks.append(f"no opener reads so far; the pages of broken {frames}{more} are left as they were before")
+            if self.torn and commit == 1:
+                marks.append(
+                    "the last frame of this commit is broken; a kill leaves that too: perhaps it was never acked"
+                )
         elif self.kind == EARLIER:
             marks.append("of an earlier generation: all other pages are as the main file has them now")
         if self.stale:
@@ -97,11 +102,12 @@ class Sources:
         if wal.commits:
             sizes = tuple(wal.commit_sizes[upto - 1] for upto in wal.commits)
             self._append(CHAIN, name, data, wal, chain, wal.commits, sizes)
-        for found in generations(data, wal).found:
-            if found.current:
-                self._remnants(BEHIND, name, data, wal, chain, found.remnants)
-            else:
-                self._remnants(EARLIER, name, data, wal, (), found.remnants)
+        found = generations(data, wal).found
+        behind = [remnant for each in found if each.current for remnant in each.remnants]
+        self._remnants(BEHIND, name, data, wal, chain, behind, _torn_commit(data, wal))
+        for each in found:
+            if not each.current:
+                self._remnants(EARLIER, name, data, wal, (), each.remnants)
 
     def _remnants(
         self,
@@ -111,9 +117,11 @@ class Sources:
         wal: Wal,
         before: tuple[tuple[int, int, bool], ...],
         remnants: Iterable[Remnant],
+        torn: int = 0,
     ) -> None:
-        frames, steps, sizes, skipped = list(before), [], [], []
-        expected = wal.valid
+        frames = list(before)
+        steps, sizes, skipped = ([len(before)], [torn], [wal.valid]) if torn else ([], [], [])
+        expected = wal.valid + bool(torn)
         for remnant in remnants:
             # The frame that ends the chain fails its checksum although the one before it is right: its bytes are wrong.
             broken = remnant.first == wal.valid and kind == BEHIND and not remnant.first_proven
@@ -130,7 +138,7 @@ class Sources:
             sizes += [remnant.commit_sizes[upto - 1] for upto in commits]
         if steps:
             lost = tuple(skipped) if kind == BEHIND else ()
-            self._append(kind, name, data, wal, tuple(frames), tuple(steps), tuple(sizes), lost)
+            self._append(kind, name, data, wal, tuple(frames), tuple(steps), tuple(sizes), lost, torn=bool(torn))
 
     def _append(
         self,
@@ -142,11 +150,15 @@ class Sources:
         steps: tuple[int, ...],
         sizes: tuple[int, ...],
         skipped: tuple[int, ...] = (),
+        *,
+        torn: bool = False,
     ) -> None:
         number = len(self.generations) + 1
         moved = _moved(self.main, data, wal, frames, steps, sizes)
         stale = kind == CHAIN and _is_stale(self.main, data, wal)
-        self.generations.append(Generation(number, kind, name, data, wal, frames, steps, sizes, skipped, moved, stale))
+        self.generations.append(
+            Generation(number, kind, name, data, wal, frames, steps, sizes, skipped, moved, stale, torn)
+        )
 
     def view(self, name: str) -> PageSource:
         """The pages of a choice, by its id."""
@@ -204,6 +216,18 @@ class Sources:
         ends = [f"{each.number}:1 to {each.number}:{each.commits}" for each in self.generations]
         there = ", ".join([MAIN, *ends])
         raise UsageError(f"no choice {name!r}; there are {there} (--list){did_you_mean(name, [MAIN])}")
+
+
+def _torn_commit(data: Buffer, wal: Wal) -> int:
+    """The size in pages that a commit gave the database whose last frame alone is broken; 0 without such a commit.
+
+    The frame's header says that it ends one; the transaction's other frames are in the chain.
+    """
+    raw = data.read(wal.offset(wal.valid), FRAME_HEADER) if wal.header and wal.uncommitted else b""
+    if len(raw) < FRAME_HEADER or wal.header is None or not int.from_bytes(raw[:4]):
+        return 0
+    same = raw[8:16] == b"".join(salt.to_bytes(4) for salt in wal.header.salts)
+    return int.from_bytes(raw[4:8]) if same else 0
 
 
 def _is_stale(main: Buffer, data: Buffer, wal: Wal) -> bool:

@@ -145,6 +145,25 @@ def test_whole_frames_behind_one_that_cannot_be_mended_are_to_be_had_and_marked(
     assert lost(tmp_path / "new.db", acked) == 0
 
 
+def test_a_commit_whose_last_frame_is_torn_is_to_be_had_and_marked(tmp_path):
+    """The row is in the frame before it; what the torn one had, a page of an index, is built anew."""
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table t(who, v)")
+        connection.execute("create index tv on t(v)")
+        for number in range(5):
+            connection.execute("insert into t values (?, ?)", (f"k{number}", f"v{number}"))
+        main, wal = ((tmp_path / name).read_bytes() for name in ("a.db", "a.db-wal"))
+    (tmp_path / "b.db").write_bytes(main)
+    (tmp_path / "b.db-wal").write_bytes(wal[:-4000])
+    assert len(kept(salvage(tmp_path / "b.db", tmp_path / "plain.db").new)) == 4
+    report = salvage(tmp_path / "b.db", tmp_path / "new.db", at="2:1")
+    assert (report.method, report.exit_code) == ("rows", 1)
+    assert any("never acked" in mark for mark in report.source.marks)
+    assert kept(tmp_path / "new.db") == {f"k{number}": f"v{number}" for number in range(5)}
+    assert not any(report.checks.values())
+
+
 @pytest.mark.slow
 def test_a_wal_header_that_is_lost_is_found_again(left_by, tmp_path):
     twin = left_by("d3", control=True)

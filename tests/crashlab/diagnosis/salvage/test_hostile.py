@@ -67,7 +67,7 @@ def test_no_bytes_break_it(files, tmp_path, mutations):
         main = MemoryBuffer(mutated(rng, files[0]))
         wal.write_bytes(mutated(rng, files[1]))
         new.unlink(missing_ok=True)
-        began = time.monotonic()
+        began = time.process_time()  # of this process: the machine may be busy
         try:
             mend(wal, "wal", main, database(main).page_size)
             sources = Sources(main, [("wal", MemoryBuffer(wal.read_bytes()))])
@@ -78,7 +78,7 @@ def test_no_bytes_break_it(files, tmp_path, mutations):
         except CrashlabError:
             continue
         finally:
-            slowest = max(slowest, time.monotonic() - began)
+            slowest = max(slowest, time.process_time() - began)
         assert not done.checks["integrity_check"], (number, done)
         made += 1
     assert made > mutations // 2
@@ -97,7 +97,7 @@ def test_a_schema_of_a_thousand_names_for_one_tree_is_read_once(tmp_path):
         connection.execute(f"{sql} from sqlite_master where name = 't'", (f"t{number}",))
     connection.commit()
     connection.close()
-    began = time.monotonic()
+    began = time.process_time()
     made = make(Sources(MemoryBuffer(path.read_bytes()), []), Wish("main"), tmp_path / "b.db")
     assert sum(table.rows for table in made.tables) == 500
-    assert time.monotonic() - began < 30
+    assert time.process_time() - began < 30
