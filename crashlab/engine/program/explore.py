@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.engine.program.commits import databases, find_commits
-from crashlab.engine.program.legal import Legal, find_legal, names_in
+from crashlab.engine.program.legal import Legal, find_legal
 from crashlab.engine.program.record import Ack, Recording, acks_of
 from crashlab.errors import LabError
 from crashlab.model.contract import FaultClass
@@ -87,7 +87,7 @@ class Judge:
         """Look at a recovered state, and at the files that its rows name."""
         problem = logical.error or "; ".join(logical.problems)
         wrong: list[tuple[str, str]] = []
-        names = names_in(logical, set(self.legal.named)) if not problem else set()
+        names = self.legal.namer.names_in(logical) & self.legal.named.keys() if not problem else set()
         if names:
             directory = files.show(state)  # recovery may have cleared it away
             for name in sorted(names):

@@ -11,27 +11,19 @@ from typing import Any
 import msgspec
 
 from crashlab.engine.program.commits import Commits
+from crashlab.engine.program.named import Named, Namer, NamesSeen
 from crashlab.engine.program.record import Ack
 from crashlab.errors import LimitError
-from crashlab.log.trace import Role, TraceKind
 from crashlab.states.materialise import Materialiser
-from crashlab.states.pending import DATA_KINDS, ENTRY_KINDS
 from crashlab.states.recover import Logical, Probe, can_read_only, recover
 from crashlab.states.state import KILL, CrashState
 from crashlab.states.trace import Trace
 
-__all__ = ["Legal", "Named", "find_legal"]
+__all__ = ["Legal", "find_legal"]
 
 COMMITS_MAX = 5_000
 _SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY 1, 2"
 _TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY 1"
-
-
-class Named(msgspec.Struct, frozen=True):
-    """A file that a row names. `content`: what it must hold, None where the program changed it after the commit."""
-
-    path: str
-    content: bytes | None
 
 
 class Legal(msgspec.Struct, frozen=True):
@@ -39,7 +31,7 @@ class Legal(msgspec.Struct, frozen=True):
 
     `numbers`: by content, the commits after which the database had it, ascending. `unsound`: commits after which it
     was malformed, with SQLite's words. `acked`: for each ack of the run the commit that it promises. `named`: files
-    that rows name. `rows`: of the last commit, by table.
+    that rows name, as the `namer` finds them.
     """
 
     commits: Commits
@@ -48,6 +40,7 @@ class Legal(msgspec.Struct, frozen=True):
     unsound: tuple[tuple[int, str], ...]
     acked: tuple[int, ...]
     named: dict[str, Named]
+    namer: Namer
     key_column: str
 
     def required(self, moment: int, acks: tuple[Ack, ...], *, kill: bool) -> tuple[int, int]:
@@ -82,17 +75,16 @@ def find_legal(trace: Trace, commits: Commits, acks: tuple[Ack, ...], scratch: P
         numbers: dict[bytes, list[int]] = {}
         unsound: list[tuple[int, str]] = []
         first_seen = _FirstSeen(tables)
-        candidates = {path for file in trace.files if file.role is Role.PLAIN for path in (file.path,)}
-        candidates |= {trace.paths[target] for target in trace.targets if target >= 0}
-        named: dict[str, Named] = {}
+        namer = Namer(trace)
+        names = NamesSeen(trace, commits, namer)
         for number, moment in enumerate(moments):
             logical = reader.read(moment, probe)
             numbers.setdefault(logical.digest, []).append(number)
             if not logical.sound:
                 unsound.append((number, logical.error or logical.problems[0]))
             first_seen.see(number, logical)
-            for path in sorted(names_in(logical, candidates) - named.keys()):
-                named[path] = _named(trace, files, path, moment)
+            names.see(moment, logical)
+        named = names.files(files)
     keys = tuple(ack.key for ack in acks)
     column, by_key = first_seen.column_of(keys)
     acked = tuple(by_key[ack.key] if by_key else commits.done(ack.moment) for ack in acks)
@@ -103,16 +95,9 @@ def find_legal(trace: Trace, commits: Commits, acks: tuple[Ack, ...], scratch: P
         tuple(unsound),
         acked,
         named,
+        namer,
         column,
     )
-
-
-def names_in(logical: Logical, candidates: set[str]) -> set[str]:
-    """Return which of some paths are values of text columns."""
-    if not candidates:
-        return set()
-    rows = (row for result in logical.results[1:] if not isinstance(result, str) for row in result)
-    return {value for row in rows for value in row if isinstance(value, str) and value in candidates}
 
 
 class _Reader:
@@ -166,19 +151,6 @@ class _FirstSeen:
             return "", {}
         _, table, place, seen = min(found, key=lambda each: each[:3])
         return f"{table}, column {place + 1}", seen
-
-
-def _named(trace: Trace, files: Materialiser, path: str, moment: int) -> Named:
-    """What a file must hold that was first named at a moment."""
-    for op in range(moment, len(trace)):
-        kind = trace.kinds[op]
-        if kind not in DATA_KINDS and kind not in ENTRY_KINDS:
-            continue
-        target = trace.paths[trace.targets[op]] if kind == TraceKind.RENAME else ""
-        if path in (trace.paths[trace.names[op]], trace.files[trace.inodes[op]].path, target):
-            return Named(path, None)
-    there = files.show(CrashState(KILL, moment)) / path
-    return Named(path, there.read_bytes() if there.is_file() else None)
 
 
 def _quoted(name: str) -> str:

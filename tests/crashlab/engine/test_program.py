@@ -383,3 +383,65 @@ def test_a_case_is_judged_again_without_the_program(explore, space, tmp_path):
     assert [each.identity for each in again] == [found.finding.identity]
     assert again[0].message == found.finding.message
     assert (saved / "evidence" / "orders.db").exists()
+
+
+NAMES = """
+import os, sqlite3, sys
+os.makedirs("data/blobs")
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("PRAGMA synchronous=FULL")
+db.execute("CREATE TABLE t(name)")
+
+def keep(path):
+    with open(path, "wb") as file:
+        file.write(path.encode() * 50)
+        file.flush()
+        os.fsync(file.fileno())
+    for directory in ("data/blobs", "data", "."):
+        os.fsync(os.open(directory, os.O_RDONLY))
+
+for number in range(5):
+    path = f"data/blobs/{number}.bin"
+    name = {"absolute": os.path.abspath(path), "relative": "./" + path, "end": f"{number}.bin"}[sys.argv[1]]
+    row = lambda: db.execute("INSERT INTO t VALUES(?)", (name,))
+    if sys.argv[2] == "broken":
+        row(), keep(path)
+    else:
+        keep(path), row()
+"""
+
+
+@pytest.mark.parametrize("name", ["absolute", "relative", "end"])
+def test_a_row_that_names_a_file_must_find_it_however_it_names_it(explore, name):
+    _, (broken,) = explore(NAMES, name, "broken", states=200)
+    assert kinds((broken,)) == {("named-files", "process death"), ("named-files", "power loss")}
+    _, (sound,) = explore(NAMES, name, "sound", states=200)
+    assert sound.named == broken.named == 5
+    assert sound.found == ()
+
+
+CHANCE = """
+import os, sqlite3
+db = sqlite3.connect("app.db", isolation_level=None)
+db.execute("PRAGMA journal_mode=WAL")
+db.execute("CREATE TABLE t(name)")
+log = open("app.log", "w")
+for text in ("app.log", "inbox.json", "later.txt", "plain"):
+    log.write(text)
+    log.flush()
+    db.execute("INSERT INTO t VALUES(?)", (text,))
+    if text == "inbox.json":  # a job's file: done, and gone
+        open(text, "w").close()
+    elif text == "later.txt":
+        os.unlink("inbox.json")
+for name in ("later.txt", "plain"):
+    open(name, "w").close()
+    os.unlink(name)
+"""
+
+
+def test_text_that_is_a_path_by_chance_accuses_nobody(explore):
+    _, (one,) = explore(CHANCE, states=300)
+    assert one.named == 0
+    assert one.found == ()
