@@ -108,7 +108,8 @@ class ExploreResult:
             return f"{self.subject}: MISSED ({', '.join(self.faults)}): {self.missed}"
         count = f"{len(self.findings)} finding{'' if len(self.findings) == 1 else 's'}; failing {self.interval}"
         if self.unit == "plays":
-            return f"{self.subject}: {self.states} play{'' if self.states == 1 else 's'} ended by a kill ({', '.join(self.faults)}); {count}"
+            plays = "1 play" if self.states == 1 else f"{self.states} plays"
+            return f"{self.subject}: {plays} ended by a kill ({', '.join(self.faults)}); {count}"
         how = "every state that exists" if self.exhaustive else "a sample of those that exist"
         run = f", of a run with {self.commits} commits and {self.acks} acks" if self.commits else ""
         return (
