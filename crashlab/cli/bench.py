@@ -19,6 +19,7 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.decide.bench import Figure, bench_kills, named_bench
+from crashlab.decide.bench_autopsy import bench_autopsy
 from crashlab.decide.bench_hazards import bench_hazards
 from crashlab.decide.bench_program import bench_program
 from crashlab.decide.bench_states import bench_states
@@ -28,6 +29,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
 OWN = ("kills", "states", "hazards", "program")
+LARGE = "autopsy"  # builds a gigabyte: only by name
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
@@ -53,15 +55,17 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills, states, hazards, program. crashlab.toml registers more under [bench] as
-    NAME = "module:attr".
+    Benches of its own: kills, states, hazards, program; and autopsy, by name only: it builds a gigabyte. crashlab.toml
+    registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
     known = (*OWN, *config.bench)
     for name in names:
-        if name not in known:
-            raise UsageError(f"unknown bench {name!r}; there are: {', '.join(known)}{did_you_mean(name, known)}")
+        if name not in (*known, LARGE):
+            raise UsageError(
+                f"unknown bench {name!r}; there are: {', '.join((*known, LARGE))}{did_you_mean(name, known)}"
+            )
     if "kills" in (names or known):
         config.subject(pick_subject(config, subject))  # refused before anything is printed
     extend_path(config.import_path)
@@ -102,6 +106,8 @@ def _figures(
         yield from benches[name](rounds=rounds)
     elif name == "states":
         yield from bench_states(seed=seed, rounds=rounds, workspace=workspace)
+    elif name == LARGE:
+        yield from bench_autopsy(rounds=rounds, workspace=workspace)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
     elif name == "program":

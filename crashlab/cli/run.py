@@ -39,6 +39,8 @@ from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params, typed_params
 from crashlab.decide.statistics import format_rate
+from crashlab.diagnosis.autopsy.listener import TEXT as AUTOPSY
+from crashlab.diagnosis.autopsy.listener import CaseAutopsies
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
@@ -178,6 +180,7 @@ def run(
             if output.stdout == "ndjson":
                 emitter.add(NdjsonWriter(sys.stdout.buffer))
             emitter.add(progress)
+            emitter.add(CaseAutopsies())
             # The cases carry every parameter, so the road needs none of the subject's own.
             bare = msgspec.structs.replace(chosen, params={})
             road = _Roads(bare, space, records / "cases")
@@ -301,6 +304,8 @@ def _print(console: Console, tally: Tally, records: Path, config: str) -> None:
         say(f"  fault      {example.case.fault}  seed {example.case.seed}")
         say(f"  seen       {one_line(finding.message)}")
         if example.case_dir:
+            if os.path.exists(autopsied := os.path.join(example.case_dir, AUTOPSY)):
+                say(f"  autopsy    {autopsied}")
             say(f"  replay     {replay_command(example.case_dir, config)}")
             if parsed_state(example.case) is not None:
                 say(f"  reduce     {reduce_command(example.case_dir, config)}")
