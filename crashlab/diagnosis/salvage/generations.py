@@ -182,7 +182,11 @@ class Sources:
         view = self.view(name)
         if generation is None:
             kind = "main file" if self.undo is None else "main file, rolled back by its journal"
-            return Choice(MAIN, kind, pages=view.pages, page_size=view.page_size)
+            named = self.undo is not None and bool(self.undo.super_journal)
+            marks = (
+                "the journal names another file: if that is gone, the transaction had committed, and is undone here",
+            )
+            return Choice(MAIN, kind, pages=view.pages, page_size=view.page_size, marks=marks if named else ())
         upto = generation.frames[generation.steps[commit - 1] - 1][1] + 1
         return Choice(
             name, generation.kind, generation.wal, commit, upto, view.claimed_pages, view.page_size,

@@ -175,6 +175,19 @@ def test_a_wal_header_that_is_lost_is_found_again(left_by, tmp_path):
     assert lost(tmp_path / "new.db", acked_by(twin)) == 0
 
 
+@pytest.mark.slow
+def test_a_hot_journal_is_rolled_back(left_by, tmp_path):
+    """The main file alone has half a transaction; with its journal it is as it was."""
+    main = left_by("d3-journal", control=True)
+    assert main.with_name("state.db-journal").exists()
+    report = salvage(main, tmp_path / "new.db")
+    assert (report.exit_code, report.source.id, report.method) == (0, "main", "pages")
+    assert "rolled back" in report.source.kind
+    assert not any(value.startswith("y") for value in kept(tmp_path / "new.db").values())
+    shutil.copy(main, tmp_path / "alone.db")
+    assert salvage(tmp_path / "alone.db", tmp_path / "half.db").source.scope != "sound"
+
+
 def test_every_commit_of_the_chain_can_be_had(left_by, tmp_path):
     """Time travel: each commit has one row more than the one before."""
     twin = left_by("e5", control=True)
