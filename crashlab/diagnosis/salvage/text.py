@@ -137,7 +137,12 @@ def _gap(gap: Gap) -> str:
     elif gap.after is None:
         where = f"; rowids up to {gap.upto:,} may be missing"
     else:
-        where = f"; rowids {gap.after + 1:,} to {gap.upto:,} may be missing"
+        one = gap.after + 1 >= gap.upto
+        where = (
+            f"; rowid {gap.upto:,} may be missing"
+            if one
+            else f"; rowids {gap.after + 1:,} to {gap.upto:,} may be missing"
+        )
     return f"page {gap.page}: {gap.why}{where}"
 
 
