@@ -70,7 +70,7 @@ def reduce(
     if (case / KILLED_CASE).is_file():
         raise UsageError(
             f"case {case}: a real kill leaves nothing to reduce; `crashlab run -- COMMAND` computes crashes of a "
-            "recorded run, each of which is as small as it gets"
+            "recorded run, which can be reduced"
         )
     loaded = load_case(case)
     state = parsed_state(loaded)
