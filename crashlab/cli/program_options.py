@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from crashlab.cli.options import FiniteRange
 from crashlab.engine.program.roads import AUTO, ROADS
 from crashlab.errors import UsageError
 from crashlab.model.program import Program
@@ -75,7 +76,7 @@ def program_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--restarts", type=click.IntRange(1, 10_000), default=20, help=_HELP["restarts"]),
         click.option("--via", type=click.Choice(ROADS), default=AUTO, help=_HELP["via"]),
         click.option("--states", type=click.IntRange(100, 100_000_000), default=100_000, help=_HELP["states"]),
-        click.option("--timeout", type=click.FloatRange(0.1, 86_400), default=60.0, help=_HELP["timeout"]),
+        click.option("--timeout", type=FiniteRange(0.1, 86_400), default=60.0, help=_HELP["timeout"]),
         click.option("--map", "maps", multiple=True, metavar="REAL=COPY", help=_HELP["map"]),
         click.option("--restart", default="", metavar="COMMAND", help=_HELP["restart"]),
         click.option("--ack-on", default="", metavar="REGEX", help=_HELP["ack-on"]),

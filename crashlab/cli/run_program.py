@@ -24,7 +24,7 @@ from crashlab.model.program import Program
 from crashlab.model.seed import rng_for
 from crashlab.report.plain import one_line, printable
 
-RECORD = "program.json"
+RECORD = "verdict.json"
 DIRECT_MIN = 2_000
 _NOT_TOLD = frozenset({"representatives", "found"})
 
