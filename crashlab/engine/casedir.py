@@ -142,7 +142,7 @@ def load_case(path: str | os.PathLike[str]) -> Case:
     except OSError as error:
         inside = f"; the cases of this run are in {Path(path) / 'cases'}" if (Path(path) / "cases").is_dir() else ""
         raise RecordError(
-            f"case {os.fspath(path)}: {file.name}: {error.strerror}; expected a case directory or its case.json{inside}"
+            f"case {os.fspath(file)}: {error.strerror}; expected a case directory or its case.json{inside}"
         ) from None
     case = decode_case(data, source=str(file))
     try:

@@ -57,7 +57,9 @@ def test_a_case_that_is_not_there(refused, project):
     assert "case nowhere: No such file or directory; expected a case directory or its case.json" in refused(
         "replay", "nowhere"
     )
-    assert "expected a case directory or its case.json" in refused("replay", project.directory)
+    assert "case.json: No such file or directory; expected a case directory" in refused("replay", project.directory)
+    (project.directory / "cases").mkdir()
+    assert "the cases of this run are in" in refused("replay", project.directory)
 
 
 def test_parameters_that_the_subject_has_not(refused, project):
