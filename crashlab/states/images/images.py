@@ -219,6 +219,7 @@ class Images:
         alive = np.flatnonzero(sizes >= HEADER)
         nodes = commits.copy()
         number = 0
+        together = UNKNOWN  # the node at which all rows still are
         while len(alive):
             slot = file.slots.get(number)
             make = chain.frame if number else chain.root
@@ -227,6 +228,16 @@ class Images:
                 values, which = [file.constant(number, make)], np.zeros(len(alive), dtype=np.int64)
             else:
                 values, which = source.split(file, slot, rows[alive], make)
+            if number and len(values) == 1 and together > EMPTY:
+                together = chain.step(together, values[0])
+                if together == EMPTY:
+                    break
+                nodes[alive], commits[alive] = together, chain.commit(together)
+                number += 1
+                end = HEADER + number * chain.stride
+                if int(sizes[alive].min()) < end:
+                    alive = alive[sizes[alive] >= end]
+                continue
             if not number:
                 nodes[alive] = np.array(values)[which]
             else:
@@ -237,6 +248,8 @@ class Images:
                               for place, node in zip(alive.tolist(), nodes[alive].tolist(), strict=True)]  # fmt: skip
             number += 1
             alive = alive[(nodes[alive] > EMPTY) & (sizes[alive] >= HEADER + number * chain.stride)]
+            first = int(nodes[alive[0]]) if len(alive) else UNKNOWN
+            together = first if first > EMPTY and (nodes[alive] == first).all() else UNKNOWN
         return commits
 
     def _sides(self, source: Source, rows: Ints, inodes: tuple[int, ...]) -> list[bytes]:
