@@ -257,6 +257,7 @@ def _features(
         "wal.tail": "none",
         "wal.seam": "none",
         "wal.gone": "no",
+        "wal.restarted": "no",
         "wal.commits": "some" if committed else "none",
         "shm": "missing",
         "shm.frames": "none",

@@ -15,7 +15,6 @@ HEALTHY = {
     "wal.tail": "none|uncommitted",
     "wal.seam": "none",
     "wal.gone": "no",
-    "wal.restarted": "no",
     "mode.clash": "no",
     "shm": "missing|index|not built",
     "shm.frames": "none|equal|behind|restarted",
@@ -28,7 +27,8 @@ HEALTHY = {
 """Feature -> the values that a closed, a live or a merely crashed database shows. One that is not here says nothing.
 
 A WAL that is `broken` is not here: a killed transaction that had spilled leaves that on a sound database. Nor is an
-index that is `behind`: a kill between the commit's frames and the index leaves that.
+index that is `behind`: a kill between the commit's frames and the index leaves that. Nor is a WAL that has a new header
+and only frames of an earlier generation: a kill between the header and the first frame leaves that.
 """
 
 _WORDS = {
@@ -61,7 +61,6 @@ _WORDS = {
     ): "behind its last commit the WAL goes on, in one piece, with whole frames that do not follow from it",
     ("wal.seam", "gaps"): "behind the end of the chain whole frames of this WAL stand between torn or old ones",
     ("wal.gone", "yes"): "the wal-index counts committed frames, and the WAL they were in is gone or emptied",
-    ("wal.restarted", "yes"): "the WAL has a new header and only frames of an earlier generation",
     ("mode.clash", "yes"): "a WAL with commits lies beside a main file in rollback mode",
     ("shm", "impossible"): "the wal-index counts more frames as checkpointed than there are: the WAL-reset defect",
     ("shm", "unusable"): "the wal-index was cut short",
