@@ -22,13 +22,14 @@ from crashlab.decide.bench import Figure, bench_kills, named_bench
 from crashlab.decide.bench_autopsy import bench_autopsy
 from crashlab.decide.bench_hazards import bench_hazards
 from crashlab.decide.bench_program import bench_program
+from crashlab.decide.bench_seccomp import bench_seccomp
 from crashlab.decide.bench_states import bench_states
 from crashlab.decide.config import Config
 from crashlab.engine.environment import environment_stamp
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
 
-OWN = ("kills", "states", "hazards", "program")
+OWN = ("kills", "states", "hazards", "program", "seccomp")
 LARGE = "autopsy"  # builds a gigabyte: only by name
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
@@ -55,8 +56,8 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills, states, hazards, program; and autopsy, by name only: it builds a gigabyte. crashlab.toml
-    registers more under [bench] as NAME = "module:attr".
+    Benches of its own: kills, states, hazards, program, seccomp; and autopsy, by name only: it builds a gigabyte.
+    crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
@@ -110,6 +111,8 @@ def _figures(
         yield from bench_autopsy(rounds=rounds, workspace=workspace)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
+    elif name == "seccomp":
+        yield from bench_seccomp(rounds=rounds, workspace=workspace)
     elif name == "program":
         yield from bench_program(rounds=rounds, workspace=workspace)
     else:

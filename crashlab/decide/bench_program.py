@@ -5,14 +5,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crashlab.decide.bench import Figure, compare
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import LabError
 from crashlab.sqlite.filesystem import filesystem_of
-from crashlab.writers.program.launch import Launch, launch
+from crashlab.writers.program.launch import Launch, Ran, launch
 
 COMMITS = 2000
 WANTED = "at least 0.67 of untouched (1.5 times its time)"
@@ -33,27 +33,34 @@ def bench_program(*, rounds: int, workspace: str | None = None) -> Iterator[Figu
 
     In the workspace (memory, where there is some) and, if that is another file system, in the current directory.
     """
+    yield from bench_recording(launch, "recording", WANTED, rounds=rounds, workspace=workspace)
+
+
+def bench_recording(
+    record: Callable[[Launch], Ran], name: str, wanted: str, *, rounds: int, workspace: str | None
+) -> Iterator[Figure]:
+    """The same with any recorder. `name`: what is measured."""
     with Workspace(workspace) as space, tempfile.TemporaryDirectory(prefix=".crashlab-bench-", dir=".") as here:
         places = {filesystem_of(root).kind: root for root in (Path(here).resolve(), space.root)}
-        for name, root in sorted(places.items()):
+        for kind, root in sorted(places.items()):
             for synchronous in ("NORMAL", "FULL"):
                 yield compare(
-                    f"recording a program's {COMMITS} small commits, {synchronous}, {name}, whole process",
-                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record=True),  # type: ignore[misc]
-                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record=False),  # type: ignore[misc]
+                    f"{name} a program's {COMMITS} small commits, {synchronous}, {kind}, whole process",
+                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record),  # type: ignore[misc]
+                    lambda root=root, synchronous=synchronous: _run(root, synchronous, None),  # type: ignore[misc]
                     rounds=rounds,
                     unit="commits/s",
-                    wanted=WANTED,
+                    wanted=wanted,
                 )
 
 
-def _run(root: Path, synchronous: str, *, record: bool) -> float:
+def _run(root: Path, synchronous: str, record: Callable[[Launch], Ran] | None) -> float:
     area = root / "bench-program"
     (area / "copy").mkdir(parents=True)
     argv = (sys.executable, "-c", _PROGRAM, synchronous)
     try:
         if record:
-            ran = launch(Launch(argv, str(area / "run"), str(area / "copy"), timeout_s=600.0))
+            ran = record(Launch(argv, str(area / "run"), str(area / "copy"), timeout_s=600.0))
             if ran.code or ran.problems or not ran.started:
                 raise LabError(f"a bench's program ended with {ran.code}: {(*ran.problems, ran.stderr[-300:])[0]}")
             seconds = ran.seconds

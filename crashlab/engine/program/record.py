@@ -28,7 +28,11 @@ _SIDECARS = ("-wal", "-journal")
 
 
 class UnseenError(LabError):
-    """The tap did not see all that the program did."""
+    """The tap did not see all that the program did; `what`, in short."""
+
+    def __init__(self, message: str, what: str) -> None:
+        super().__init__(message)
+        self.what = what
 
 
 class Ack(msgspec.Struct, frozen=True):
@@ -102,12 +106,15 @@ def record_program(
     if ran.problems and via == SECCOMP:
         raise LabError(f"the program did what cannot be recorded: {ran.problems[0]}")
     if ran.problems:
-        raise UnseenError(f"a process of the program could not be recorded: {ran.problems[0]}{_advice()}")
+        raise UnseenError(
+            f"a process of the program could not be recorded: {ran.problems[0]}{_advice()}", ran.problems[0]
+        )
     if not ran.started and via == TAP:
         said = (ran.stderr.strip().splitlines() or ["nothing on standard error"])[-1]
         raise UnseenError(
             f"no Python was recorded in {program.argv[0]!r} (exit code {ran.code}; {said}): expected CPython 3.11 or "
-            f"later, started without -I, -E and -S, and with its PYTHONPATH left alone{_advice()}"
+            f"later, started without -I, -E and -S, and with its PYTHONPATH left alone{_advice()}",
+            "no Python was recorded",
         )
     recording = Recording(area, ran, via)
     try:
@@ -118,7 +125,10 @@ def record_program(
             what = f"the recording is not whole, so it proves nothing: {what}"
         if via == SECCOMP:
             raise LabError(f"{what}; something wrote through a map or from outside the program's processes") from None
-        raise UnseenError(f"{what}; something wrote past the tap and past Python's file functions{_advice()}") from None
+        raise UnseenError(
+            f"{what}; something wrote past the tap and past Python's file functions{_advice()}",
+            what.partition("proves nothing: ")[2],
+        ) from None
     return recording
 
 

@@ -55,7 +55,7 @@ def record_by(
     except UnseenError as error:
         if via != AUTO or seccomp_problem() is not None:
             raise
-        why = f"the tap did not see all of it: {str(error).rpartition('; ')[0]}"
+        why = f"the tap did not see all ({error.what})"
         shutil.rmtree(area, ignore_errors=True)
         copy, area = make_copy()
         recording = record_program(program, copy, area, seed=seed, via=SECCOMP)

@@ -79,12 +79,14 @@ def test_every_call_that_stops_has_a_handler(name, tmp_path):
     from crashlab.writers.record.seccomp.answers import Answers
     from crashlab.writers.record.seccomp.files import Files
     from crashlab.writers.record.seccomp.guard import Guard
-    from crashlab.writers.record.seccomp.kernel import Memory
+    from crashlab.writers.record.seccomp.kernel import Listener, Memory
+    from crashlab.writers.record.seccomp.quick import Quick
     from crashlab.writers.record.seccomp.tasks import Tasks
 
     log = LogWriter(str(tmp_path / "log.0"))
     try:
-        handled = Answers(MACHINES[name], Files(log, str(tmp_path)), Tasks(Memory(1 << 20)), Guard(())).by_number
+        files, tasks = Files(log, str(tmp_path)), Tasks(Memory(1 << 20))
+        handled = Answers(MACHINES[name], files, tasks, Guard(()), Quick(Listener(-1), files, tasks)).by_number
     finally:
         log.close()
     answered_by_the_filter = {"ioctl", "clone3"}

@@ -8,6 +8,7 @@ the caller's own open files, and writes into the one log; all else goes on. No c
 - `child`, `order`: the recorder's process; `listener`: its loop; `answers`, `bytes_calls`, `name_calls`: what
   is done about each call; `reply`: what a handler may say.
 - `files`: the records; `tasks`: who calls; `guard`: what is refused; `acks`: the output; `space`: what it occupies.
+- `quick`: writes and syncs of SQLite's files, which are nearly all calls that stop; `log`: the log that suits it.
 - `program`, `numbers`, `kernel`: the filter and the kernel's calls.
 
 What no call shows (maps for writing) is refused by name or found by the comparison with the disk that every

@@ -17,6 +17,7 @@ from crashlab.writers.record.seccomp.files import Files
 from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.name_calls import NameCalls
 from crashlab.writers.record.seccomp.numbers import Machine
+from crashlab.writers.record.seccomp.quick import Quick
 from crashlab.writers.record.seccomp.reply import CONTINUE, Reply
 from crashlab.writers.record.seccomp.tasks import Task, Tasks
 
@@ -35,12 +36,15 @@ _UNCHANGED = 0xFFFFFFFF
 class Answers:
     """The handlers, by call number. Each takes the task and the arguments, and returns the reply."""
 
-    def __init__(self, machine: Machine, files: Files, tasks: Tasks, guard: Guard, acks: "Acks | None" = None) -> None:
+    def __init__(
+        self, machine: Machine, files: Files, tasks: Tasks, guard: Guard, quick: Quick, acks: "Acks | None" = None
+    ) -> None:
         self._files = files
         self._tasks = tasks
+        self._quick = quick
         self._readable_maps = False
         self.refused: set[str] = set()
-        bytes_calls = BytesCalls(files, tasks, self.refused, acks)
+        bytes_calls = BytesCalls(files, tasks, self.refused, quick, acks)
         name_calls = NameCalls(files, tasks, self.refused, guard)
         by_name = {**bytes_calls.handlers(), **name_calls.handlers(), **self._own_handlers()}
         self.by_number: dict[int, tuple[str, Handler]] = {
@@ -53,6 +57,10 @@ class Answers:
             "mprotect": self._mprotect,
             "pkey_mprotect": self._mprotect,
             "umask": self._umask,
+            "execve": self._execed,
+            "execveat": self._execed,
+            "fcntl": self._fcntl,
+            "flock": self._lock,
             "exit": self._exit,
             "exit_group": self._exit,
             "unshare": self._unshare,
@@ -100,8 +108,27 @@ class Answers:
         self._tasks.set_umask(task.process, args[0])
         return CONTINUE
 
+    def _execed(self, task: Task, _args: tuple[int, ...]) -> Reply:
+        self._quick.forget(task.process)
+        return CONTINUE
+
+    def _fcntl(self, task: Task, args: tuple[int, ...]) -> Reply:
+        if args[1] & 0xFFFFFFFF == fcntl.F_SETFL and not args[2] & os.O_APPEND:
+            return CONTINUE
+        return self._lock(task, args)
+
+    def _lock(self, task: Task, args: tuple[int, ...]) -> Reply:
+        """A lock of the open file itself ends with the last descriptor for it: we must have none."""
+        descriptor = self._tasks.take(task, args[0])
+        try:
+            self._quick.bar(descriptor)
+        finally:
+            os.close(descriptor)
+        return CONTINUE
+
     def _exit(self, task: Task, _args: tuple[int, ...]) -> Reply:
-        self._tasks.forget(task.thread)
+        if self._tasks.forget(task.thread):
+            self._quick.forget(task.process)
         return CONTINUE
 
     def _mmap(self, task: Task, args: tuple[int, ...]) -> Reply:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from crashlab.writers.record.seccomp.files import File, Files
+from crashlab.writers.record.seccomp.quick import Quick
 from crashlab.writers.record.seccomp.reply import CONTINUE, Later, Reply
 from crashlab.writers.record.seccomp.tasks import Task, Tasks
 
@@ -34,10 +35,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class BytesCalls:
     """Writes in all their forms, copies inside the kernel, truncates, allocations and syncs."""
 
-    def __init__(self, files: Files, tasks: Tasks, refused: set[str], acks: "Acks | None" = None) -> None:
+    def __init__(self, files: Files, tasks: Tasks, refused: set[str], quick: Quick, acks: "Acks | None" = None) -> None:
         self._files = files
         self._tasks = tasks
         self._refused = refused
+        self._quick = quick
         self._acks = acks
         self._memory = tasks.memory
 
@@ -79,15 +81,21 @@ class BytesCalls:
     def _put(self, task: Task, number: int, at: int | None, data: Callable[[], bytes], *, flags: int = 0) -> Reply:
         """Write the caller's bytes to the file that it calls `number`."""
         descriptor = self._tasks.take(task, number)
+        kept = False
         try:
             file = self._files.find(descriptor)
             if file is None:
                 if self._acks is not None and self._acks.is_output(descriptor):
                     self._acks.see(task.process, data())
                 return CONTINUE
-            return self._written(file, descriptor, data(), at, flags)
+            done = self._written(file, descriptor, data(), at, flags)
+            state = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+            if at is not None and not flags and not state & (os.O_APPEND | os.O_DSYNC):
+                kept = isinstance(done, int) and done > 0 and self._quick.keep(task, number, descriptor, file)
+            return done
         finally:
-            os.close(descriptor)
+            if not kept:
+                os.close(descriptor)
 
     def _written(self, file: File, descriptor: int, data: bytes, at: int | None, flags: int = 0) -> Reply:
         state = fcntl.fcntl(descriptor, fcntl.F_GETFL)

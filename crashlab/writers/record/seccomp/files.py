@@ -22,7 +22,7 @@ from crashlab.log.writer import LogWriter
 from crashlab.writers.record.names import Names
 from crashlab.writers.record.seccomp.order import KillAt
 
-__all__ = ["File", "Files", "KillReached"]
+__all__ = ["SYNC_ALL", "SYNC_DATA", "File", "Files", "KillReached"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ PROBLEMS_MAX = 20
 _FOREIGN_MAX = 4096
 _MAGIC = b"SQLite format 3\0"  # https://sqlite.org/fileformat.html, section 1.3
 _SUPER_JOURNAL = re.compile(r"-mj[0-9A-F]{6}9[0-9A-F]{2}$")  # sqlite3VdbeHalt's vdbeCommit in vdbeaux.c
-_SYNC_NORMAL, _SYNC_DATA_ONLY = 2, 0x10  # SQLITE_SYNC_NORMAL, SQLITE_SYNC_DATAONLY
+SYNC_ALL, SYNC_DATA = 2, 2 | 0x10  # SQLITE_SYNC_NORMAL, SQLITE_SYNC_DATAONLY
 # The kinds' plain numbers: an enum member is slower to pass to struct.
 _WRITE, _DONE = int(TraceKind.WRITE), int(TraceKind.DONE)
 
@@ -62,6 +62,15 @@ class Files:
         self._files: dict[tuple[int, int], File] = {}
         self._foreign: set[tuple[int, int]] = set()
         self._roles: dict[str, Role] = {}
+
+    @property
+    def watched(self) -> bool:
+        """Whether a kill point is waited for, so that each operation has to be looked at."""
+        return self._kill is not None
+
+    def known(self, key: tuple[int, int]) -> File | None:
+        """Return what a device and inode stand for now."""
+        return self._files.get(key)
 
     def problem(self, text: str) -> None:
         """Note something that can't be recorded: the recording is void.
@@ -155,14 +164,18 @@ class Files:
         if written == len(data):
             self._done(start, 0)
         else:
-            self._done(start, errno.EIO)
-            if written:
-                self._done(self.log.append(_WRITE, HEAD.pack(file.number, 0, offset) + data[:written]), 0)
+            self.cut_short(file, start, offset, data[:written])
         if at is None and not flags & os.O_APPEND and os.lseek(descriptor, 0, os.SEEK_CUR) != offset + written:
             self.problem(f"another thread moved the position of {file.name!r} during a write")
         if flags & os.O_DSYNC:  # O_SYNC has O_DSYNC's bit
             self.synced(file)
         return written
+
+    def cut_short(self, file: File, start: int, offset: int, done: bytes) -> None:
+        """Record that a write ended with only `done` written: it failed, and another one did that."""
+        self._done(start, errno.EIO)
+        if done:
+            self._done(self.log.append(_WRITE, HEAD.pack(file.number, 0, offset) + done), 0)
 
     def truncate(self, file: File, size: int, do: Callable[[], T]) -> T:
         """Change a file's size, by `do()`."""
@@ -170,8 +183,7 @@ class Files:
 
     def sync(self, file: File, *, data_only: bool) -> int:
         """Begin a sync of a file; end it with `done`."""
-        flags = _SYNC_NORMAL | (_SYNC_DATA_ONLY if data_only else 0)
-        return self._begin(TraceKind.SYNC, file.name, HEAD.pack(file.number, flags, 0))
+        return self._begin(TraceKind.SYNC, file.name, HEAD.pack(file.number, SYNC_DATA if data_only else SYNC_ALL, 0))
 
     def synced(self, file: File) -> None:
         """Record that what was written to a file so far is durable."""

@@ -5,6 +5,7 @@
 
 import ctypes
 import errno
+import fcntl
 import os
 import platform
 import signal
@@ -20,6 +21,7 @@ __all__ = [
     "Memory",
     "adopt_orphans",
     "install_filter",
+    "is_same_file",
     "signal_with_parent",
     "take_descriptor",
 ]
@@ -49,6 +51,11 @@ _syscall.restype = ctypes.c_long
 _getfd = ctypes.CDLL(None, use_errno=True).syscall
 _getfd.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_uint)
 _getfd.restype = ctypes.c_long
+
+_kcmp = ctypes.CDLL(None).syscall
+_kcmp.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong)
+_kcmp.restype = ctypes.c_long
+_KCMP = MACHINES[platform.machine()].kcmp
 
 
 class _IoVec(ctypes.Structure):
@@ -112,38 +119,45 @@ def take_descriptor(process: int, descriptor: int) -> int:
     return int(found)
 
 
+def is_same_file(one: int, other: int, descriptor: int, theirs: int) -> bool:
+    """Whether two processes' descriptors stand for one open file; false where the kernel does not say."""
+    return not _kcmp(_KCMP, one, other, 0, descriptor, theirs)
+
+
 class Listener:
     """The listener's end: takes notifications, answers them."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._buffer = ctypes.create_string_buffer(NOTIFICATION_BYTES)
-        self._address = ctypes.addressof(self._buffer)
-        self._view = memoryview(self._buffer).cast("B")
-        self._reply = ctypes.create_string_buffer(_REPLY.size)
-        self._reply_address = ctypes.addressof(self._reply)
+        # By `fcntl.ioctl` with a bytearray, which costs half of a call by ctypes.
+        self._notification = bytearray(NOTIFICATION_BYTES)
+        self._reply = bytearray(_REPLY.size)
         _ioctl(descriptor, _SET_FLAGS, _SYNC_WAKE_UP)  # Linux 6.6; without it the answer is the same, only later
 
     def receive(self) -> tuple[int, ...] | None:
         """Wait for the next call (see `NOTIFICATION`); None after a signal, or when the caller is gone."""
-        self._view[:] = _NO_NOTIFICATION  # the kernel insists
-        if _ioctl(self.descriptor, _RECEIVE, self._address) < 0:
-            number = ctypes.get_errno()
-            if number in (errno.EINTR, errno.ENOENT):
+        notification = self._notification
+        notification[:] = _NO_NOTIFICATION  # the kernel insists
+        try:
+            fcntl.ioctl(self.descriptor, _RECEIVE, notification)
+        except OSError as error:
+            if error.errno in (errno.EINTR, errno.ENOENT):
                 return None
-            raise _raise("SECCOMP_IOCTL_NOTIF_RECV")
-        return NOTIFICATION.unpack(self._view)
+            raise
+        return NOTIFICATION.unpack(notification)
 
     def go_on(self, call: int) -> None:
         """Let the kernel do the call as it is."""
-        self._answer(call, 0, 0, _CONTINUE)
+        _REPLY.pack_into(self._reply, 0, call, 0, 0, _CONTINUE)
+        self._send(self._reply)
 
     def answer(self, call: int, result: int) -> None:
         """End the call: a result, or a negative errno."""
         if result < 0:
-            self._answer(call, 0, result, 0)
+            _REPLY.pack_into(self._reply, 0, call, 0, result, 0)
         else:
-            self._answer(call, result, 0, 0)
+            _REPLY.pack_into(self._reply, 0, call, result, 0, 0)
+        self._send(self._reply)
 
     def answer_with(self, call: int, descriptor: int, *, close_on_exec: bool) -> None:
         """End the call with a copy of our `descriptor`, put among the caller's."""
@@ -161,22 +175,19 @@ class Listener:
         if failed and number != errno.ENOENT:
             self.answer(call, -number)  # too many descriptors there: the call is ours again
 
-    def _answer(self, call: int, value: int, error: int, flags: int) -> None:
-        _REPLY.pack_into(self._reply, 0, call, value, error, flags)
-        self._send(self._reply_address)
-
     def answer_from_thread(self, call: int, result: int) -> None:
         """End the call with 0 or a negative errno, from any thread."""
-        raw = ctypes.create_string_buffer(_REPLY.pack(call, 0, result, 0), _REPLY.size)
-        self._send(ctypes.addressof(raw))
+        self._send(bytearray(_REPLY.pack(call, 0, result, 0)))
 
-    def _send(self, address: int) -> None:
-        while _ioctl(self.descriptor, _SEND, address) < 0:
-            number = ctypes.get_errno()
-            if number == errno.ENOENT:
+    def _send(self, reply: bytearray) -> None:
+        while True:
+            try:
+                fcntl.ioctl(self.descriptor, _SEND, reply)
+                return
+            except InterruptedError:
+                continue
+            except FileNotFoundError:
                 return  # killed meanwhile
-            if number != errno.EINTR:
-                raise _raise("SECCOMP_IOCTL_NOTIF_SEND")
 
 
 class Memory:

@@ -63,6 +63,7 @@ def launch_tree(order: Launch) -> Ran:
         report.problems,
         outputs[0][-TAIL_BYTES:].decode("utf-8", "replace"),
         outputs[1][-TAIL_BYTES:].decode("utf-8", "replace"),
+        (report.end_ns - report.start_ns) / 1e9,
     )
 
 

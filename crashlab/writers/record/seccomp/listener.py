@@ -15,6 +15,7 @@ from crashlab.writers.record.seccomp.files import Files, KillReached
 from crashlab.writers.record.seccomp.guard import Guard
 from crashlab.writers.record.seccomp.kernel import GuardedError, Listener, Memory
 from crashlab.writers.record.seccomp.numbers import Machine
+from crashlab.writers.record.seccomp.quick import Quick
 from crashlab.writers.record.seccomp.reply import CONTINUE, Continue, Give, Later, Reply
 from crashlab.writers.record.seccomp.tasks import Tasks
 
@@ -43,7 +44,14 @@ class Loop:
         self._audit = machine.audit
         self._files = files
         self._tasks = Tasks(Memory(WRITE_BYTES_MAX))
-        self.answers = Answers(machine, files, self._tasks, guard, acks)
+        self._quick = quick = Quick(self._listener, files, self._tasks)
+        self.answers = Answers(machine, files, self._tasks, guard, quick, acks)
+        numbers = machine.numbers
+        self._quickly: dict[int, Callable[[tuple[int, ...]], bool]] = {
+            numbers["pwrite64"]: quick.write,
+            numbers["fsync"]: lambda call: quick.sync(call, data_only=False),
+            numbers["fdatasync"]: lambda call: quick.sync(call, data_only=True),
+        }
         self._pool: ThreadPoolExecutor | None = None
         self.stopped = ""
         self.calls = 0
@@ -59,7 +67,7 @@ class Loop:
 
         Return whether nobody is left.
         """
-        receive, handlers, audit = self._listener.receive, self.answers.by_number, self._audit
+        receive, audit = self._listener.receive, self._audit
         poll = select.poll()
         poll.register(self._listener.descriptor, select.POLLIN)
         try:
@@ -79,17 +87,21 @@ class Loop:
                     self._files.problem("a program of another architecture (32-bit) was started")
                     self.stopped = STOPPED_FOREIGN
                     return False
-                name, handler = handlers[call[3]]
-                self._serve(call, name, handler)
+                self._serve(call)
             return False
         finally:
             if self._pool is not None:
                 self._pool.shutdown()
+            self._quick.close()
             self._tasks.close()
 
-    def _serve(self, call: tuple[int, ...], name: str, handler: Callable[..., Reply]) -> None:
+    def _serve(self, call: tuple[int, ...]) -> None:
+        quickly = self._quickly.get(call[3])
         reply: Reply
         try:
+            if quickly is not None and quickly(call):
+                return
+            handler = self.answers.by_number[call[3]][1]
             reply = handler(self._tasks.find(call[1]), call[6:])
         except KillReached:
             self.stopped = STOPPED_KILL
@@ -98,6 +110,7 @@ class Loop:
             self.stopped = STOPPED_BYTES
             return
         except GuardedError as error:
+            name = self.answers.by_number[call[3]][0]
             self._files.problem(f"{name}: {error.strerror}; the process guards its memory or descriptors")
             reply = CONTINUE
         except OSError as error:

@@ -21,6 +21,7 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NR, _ARCH, _ARGS = 0, 4, 16
 _X32 = 0x40000000
 _NEW_MOUNTS = 0x00020000
+_F_SETFL, _F_OFD_SETLK, _F_OFD_SETLKW = 4, 37, 38
 _FICLONE, _FICLONERANGE = 0x40049409, 0x4020940D
 _MAP_ANONYMOUS, _MAP_SHARED, _PROT_WRITE = 0x20, 0x01, 0x02  # MAP_SHARED_VALIDATE has MAP_SHARED's bit
 _INS = struct.Struct("<HBBI")
@@ -61,6 +62,9 @@ def _body(name: str) -> list[bytes]:
         return [_arg(1), _ins(_EQUAL, _FICLONE, 1, 0), _ins(_EQUAL, _FICLONERANGE, 0, 1), refuse, allow]
     if name == "mmap":
         return [_arg(3), _ins(_ANY_BIT, _MAP_ANONYMOUS, 1, 0), _ins(_ANY_BIT, _MAP_SHARED, 1, 0), allow, notify]
+    if name == "fcntl":
+        kinds = (_F_SETFL, _F_OFD_SETLK, _F_OFD_SETLKW)
+        return [_arg(1), *(_ins(_EQUAL, kind, len(kinds) - at, 0) for at, kind in enumerate(kinds)), allow, notify]
     if name in _BITS:
         argument, bits = _BITS[name]
         return [_arg(argument), _ins(_ANY_BIT, bits, 1, 0), allow, notify]

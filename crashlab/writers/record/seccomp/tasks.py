@@ -68,13 +68,19 @@ class Tasks:
         link = "cwd" if number == _AT_CWD else f"fd/{number}"
         return os.path.join(os.readlink(f"/proc/{task.thread}/{link}"), text)  # noqa: PTH115 - it may be no path
 
-    def forget(self, thread: int) -> None:
-        """Drop a thread that is about to end; the system may give its number to another one."""
+    def forget(self, thread: int) -> bool:
+        """Drop a thread that is about to end; the system may give its number to another one.
+
+        Return whether no other thread of its process is known.
+        """
         found = self._tasks.pop(thread, None)
-        if found is not None:
-            os.close(found.pidfd)
-            if not any(task.process == found.process for task in self._tasks.values()):
-                self._umasks.pop(found.process, None)
+        if found is None:
+            return False
+        os.close(found.pidfd)
+        if any(task.process == found.process for task in self._tasks.values()):
+            return False
+        self._umasks.pop(found.process, None)
+        return True
 
     def close(self) -> None:
         """Release all descriptors."""
