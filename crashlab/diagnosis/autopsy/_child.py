@@ -71,7 +71,7 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
     from crashlab.diagnosis.autopsy.backup import against_backup, compare_pages
     from crashlab.sqlite.check import open_evidence, open_readable
 
-    entries = read_ledger(Path(order["ledger"])) if order["ledger"] else None
+    entries = read_ledger(Path(order["ledger"]), order["ledger_name"]) if order["ledger"] else None
     if not order["open"]:
         return {}
     answer: dict[str, Any] = {"features": {}}

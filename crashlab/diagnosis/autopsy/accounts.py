@@ -32,19 +32,24 @@ def own_checks(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
     return {"quick_check": quick_check(connection, LINES_MAX) if whole else (), "integrity_check": whole}
 
 
-def read_ledger(path: Path) -> list[Entry]:
-    """Read a ledger: one JSON object a line, in the order of the acks. Raises UsageError naming the line."""
+def read_ledger(path: Path, name: str = "") -> list[Entry]:
+    """Read a ledger: one JSON object a line, in the order of the acks.
+
+    Raises:
+        UsageError: a line is none; it says which, of the ledger `name` (where `path` is a copy of it).
+    """
+    name = name or str(path)
     entries: list[Entry] = []
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             if number > LEDGER_LINES_MAX:
-                raise UsageError(f"the ledger {path} has more than {LEDGER_LINES_MAX} lines; give its last part")
+                raise UsageError(f"the ledger {name} has more than {LEDGER_LINES_MAX} lines; give its last part")
             try:
                 entries.append(_entry(json.loads(line)))
             except (ValueError, KeyError, TypeError, RecursionError):
-                raise UsageError(f"the ledger {path}, line {number}: no entry; {_EXPECTED}") from None
+                raise UsageError(f"the ledger {name}, line {number}: no entry; {_EXPECTED}") from None
     return entries
 
 

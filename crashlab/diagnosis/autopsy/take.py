@@ -164,6 +164,7 @@ class _Run:
             "scratch": str(self.directory),
             "seconds": max(1.0, self.left() * 0.6),
             "ledger": self.copy_of("ledger") if "ledger" in self.files else "",
+            "ledger_name": self.files.get("ledger", ""),
             "backup": self.copy_of("backup") if "backup" in self.files else "",
         }
         try:
