@@ -2,14 +2,11 @@
 
 `take` copies the originals and hashes them; `again` hashes them once more: raw bytes, and never SQLite. `examine`
 parses the copies, `ask` lets SQLite open copies of the copies. Each is a process of its own, so that a hostile file can
-end one of them only, and with a limit on its memory. Order and answer are one JSON object each.
+end one of them only, and with a limit on its memory.
 """
 
-import hashlib
-import json
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +15,9 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[3]))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would reserve gigabytes of address space
 
-from crashlab.errors import CrashlabError, LabError, UsageError
-from crashlab.sqlite.files import FileFacts, Triplet, file_facts
-
-MEMORY_MAX = 4 << 30
-_BLOCK = 1 << 20
-
-
-def take(order: dict[str, Any]) -> dict[str, Any]:
-    """Hash every file, and copy it in the same pass, so that what is examined is what was hashed."""
-    facts = {}
-    for role, path, copy in order["files"]:
-        try:
-            facts[role] = (_copied(path, copy) if copy else file_facts(path))._asdict()
-        except FileNotFoundError:
-            continue
-        except PermissionError as error:
-            raise UsageError(f"can't read {path}: {error.strerror}") from None
-        except OSError as error:
-            raise LabError(f"can't copy {path}: {error.strerror}") from None
-    return {"facts": facts}
-
-
-def _copied(path: str, copy: str) -> FileFacts:
-    digest = hashlib.sha256()
-    with open(path, "rb") as reader, open(copy, "xb") as writer:
-        size = 0
-        while block := reader.read(_BLOCK):
-            digest.update(block)
-            size += writer.write(block)
-        status = os.fstat(reader.fileno())
-    if size != status.st_size:
-        raise LabError(f"{path} changes while it is copied: stop what writes it, or copy it yourself first")
-    return FileFacts(os.path.basename(path), size, status.st_mtime_ns, status.st_ino, digest.hexdigest())
+from crashlab.diagnosis.child import answer
+from crashlab.diagnosis.evidence import take
+from crashlab.sqlite.files import Triplet
 
 
 def examine_copies(order: dict[str, Any]) -> dict[str, Any]:
@@ -93,23 +60,5 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-_JOBS = {"take": take, "again": take, "examine": examine_copies, "ask": ask}
-
-
-def main() -> None:
-    """Do what the order on standard input says, and answer on standard output."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    order = json.load(sys.stdin)
-    try:
-        answer: dict[str, Any] = {"answer": _JOBS[order["job"]](order)}
-    except CrashlabError as error:
-        answer = {"error": str(error), "code": error.exit_code}
-    sys.stdout.buffer.write(json.dumps(answer).encode())
-
-
 if __name__ == "__main__":
-    main()
+    answer({"take": take, "again": take, "examine": examine_copies, "ask": ask})

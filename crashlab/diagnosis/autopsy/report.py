@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from crashlab.diagnosis.evidence import Evidence
+
 FORMAT_VERSION = 1
 
 __all__ = [
@@ -23,16 +25,6 @@ class Verdict(StrEnum):
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all parts."""
-
-
-class Evidence(Struct, frozen=True):
-    """One file of the original: size in bytes, hash before and after. `unchanged`: both looks agree in all."""
-
-    role: str
-    path: str
-    size: int
-    sha256: str
-    unchanged: bool
 
 
 class HeaderFacts(Struct, frozen=True):

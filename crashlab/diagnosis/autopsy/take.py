@@ -1,11 +1,7 @@
 """One autopsy: copies first, everything in processes of its own, the originals hashed before and after."""
 
-import json
 import os
 import shutil
-import stat
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -16,9 +12,11 @@ import msgspec
 
 from crashlab.diagnosis.autopsy import advice
 from crashlab.diagnosis.autopsy.ranking import rank
-from crashlab.diagnosis.autopsy.report import BackupFacts, Evidence, Facts, LedgerFacts, Report
+from crashlab.diagnosis.autopsy.report import BackupFacts, Facts, LedgerFacts, Report
 from crashlab.diagnosis.autopsy.signs import abnormal, in_words, verdict_of, with_checks
-from crashlab.errors import LabError, LimitError, UsageError
+from crashlab.diagnosis.child import ask_child
+from crashlab.diagnosis.evidence import Evidence, check_main, compared, is_there
+from crashlab.errors import LabError, LimitError
 from crashlab.sqlite.header import FileKind
 
 __all__ = ["autopsy"]
@@ -69,24 +67,8 @@ def _files(
     usual = {role: main + suffix for role, suffix in ROLES.items()}
     if backup is not None:
         usual |= {f"backup{suffix}": named["backup"] + suffix for suffix in ("-wal", "-journal")}
-    found = {}
-    for role, place in {**usual, **named}.items():
-        try:
-            mode = os.stat(place).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            if role in named:
-                raise UsageError(f"--{role} {place} does not exist; expected a file") from None
-            continue
-        except (OSError, ValueError) as error:
-            raise UsageError(f"can't look at {place}: {error}") from None
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{place} is no regular file; expected the file of a database, or one beside it")
-        found[role] = place
-    if not {"main", "wal", "journal"} & set(found):
-        raise UsageError(f"{path} does not exist, nor a -wal or -journal beside it; expected a database's main file")
-    for suffix in ("-wal", "-shm", "-journal"):
-        if main.endswith(suffix) and os.path.exists(main.removesuffix(suffix)):
-            raise UsageError(f"{path} is a side file; name the main file {main.removesuffix(suffix)}")
+    found = {role: place for role, place in {**usual, **named}.items() if is_there(role, place, named=role in named)}
+    check_main(path, main, found)
     return found
 
 
@@ -174,14 +156,9 @@ class _Run:
             return {}
 
     def compare(self, before: dict[str, dict[str, Any]]) -> tuple[Evidence, ...]:
-        """Look at the originals once more. The name of a file that came or went meanwhile is a change too."""
+        """Look at the originals once more."""
         after = self.child("again", files=[(role, path, "") for role, path in self.files.items()])["facts"]
-        evidence = []
-        for role, path in self.files.items():
-            one, other = before.get(role), after.get(role)
-            known = one or other or {"size": 0, "sha256": ""}
-            evidence.append(Evidence(role, path, known["size"], known["sha256"], one is not None and one == other))
-        return tuple(evidence)
+        return compared(self.files.items(), before, after)
 
     def left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -191,24 +168,4 @@ class _Run:
 
     def child(self, job: str, **order: Any) -> dict[str, Any]:
         """Run one job in a process of its own and return its answer."""
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", str(_CHILD)],
-                input=json.dumps({"job": job, **order}).encode(),
-                capture_output=True,
-                timeout=self.left(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise LimitError(f"the autopsy of {self.given} took longer than it was given ({job}); --deadline") from None
-        except OSError as error:
-            raise LabError(f"can't start a process for the autopsy: {error}") from error
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise LabError(f"a process of the autopsy ({job}) ended with code {done.returncode}: {last[0]}") from None
-        if "error" in answer:
-            raise {2: UsageError, 3: LabError}[answer["code"]](answer["error"])
-        found: dict[str, Any] = answer["answer"]
-        return found
+        return ask_child(_CHILD, job, order, what=f"the autopsy of {self.given}", seconds=self.left())

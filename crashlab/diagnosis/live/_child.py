@@ -1,9 +1,8 @@
 """The process that looks at a live database; run as a script by :mod:`crashlab.diagnosis.live.take`.
 
-It has no connection, so that no lock of it can be cancelled by reading a file. Order and answer are JSON.
+It has no connection, so that no lock of it can be cancelled by reading a file.
 """
 
-import json
 import os
 import sys
 import time
@@ -15,7 +14,8 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[3]))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from crashlab.errors import CrashlabError, UsageError
+from crashlab.diagnosis.child import answer
+from crashlab.errors import UsageError
 
 
 def examine(order: dict[str, Any]) -> dict[str, Any]:
@@ -53,15 +53,5 @@ def examine(order: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def main() -> None:
-    """Do what the order on standard input says, and answer on standard output."""
-    order = json.load(sys.stdin)
-    try:
-        answer: dict[str, Any] = {"answer": examine(order)}
-    except CrashlabError as error:
-        answer = {"error": str(error), "code": error.exit_code}
-    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
-
-
 if __name__ == "__main__":
-    main()
+    answer({"look": examine})

@@ -1,16 +1,15 @@
 """Looking at a live database: from a process of its own, several times, without a connection."""
 
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 
+from crashlab.diagnosis.child import ask_child
 from crashlab.diagnosis.live import procfs
 from crashlab.diagnosis.live.report import Database, LiveReport
-from crashlab.errors import LabError, LimitError, UsageError
+from crashlab.errors import UsageError
 
 __all__ = ["live"]
 
@@ -56,33 +55,11 @@ def live(
         "pause": PAUSE_S,
         "bytes_max": bytes_max,
     }
-    databases = _ask(order, seconds)
+    answer = ask_child(_CHILD, "look", order, what="looking at the system", seconds=seconds)
+    databases = msgspec.convert(answer["databases"], tuple[Database, ...])
     if where and not databases[0].look.paths and not databases[0].look.openers:
         raise UsageError(f"{where} does not exist, and nobody has it open")
     notes = []
     if pid and not databases:
         notes.append(f"process {pid} has no SQLite database open")
     return LiveReport(databases, LOOKS, tuple(notes))
-
-
-def _ask(order: dict[str, object], seconds: float) -> tuple[Database, ...]:
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(_CHILD)],
-            input=json.dumps(order).encode(),
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LimitError(f"looking at the system took longer than {seconds:g} s; --deadline") from None
-    except OSError as error:
-        raise LabError(f"can't start a process to look with: {error}") from error
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise LabError(f"the process that looks ended with code {done.returncode}: {last[0]}") from None
-    if "error" in answer:
-        raise {2: UsageError, 3: LabError}[answer["code"]](answer["error"])
-    return msgspec.convert(answer["answer"]["databases"], tuple[Database, ...])

@@ -2,10 +2,9 @@
 
 `take` copies the originals and hashes them, `again` hashes them once more. `list` and `make` mend and parse the copies;
 `make` writes the new database, with SQLite, into a directory of its own. Each is a process of its own with limits on
-memory and file size, so that a hostile file can end one of them only. Order and answer are one JSON object each.
+memory and file size, so that a hostile file can end one of them only.
 """
 
-import json
 import os
 import sys
 from contextlib import ExitStack, suppress
@@ -17,15 +16,14 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).resolve().parents[3]))
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would reserve gigabytes of address space
 
-from crashlab.diagnosis.autopsy._child import take
-from crashlab.errors import CrashlabError, LabError, LimitError
+from crashlab.diagnosis.child import answer
+from crashlab.diagnosis.evidence import take
+from crashlab.errors import LabError, LimitError
 from crashlab.sqlite.files import file_facts
 
 if TYPE_CHECKING:
     from crashlab.diagnosis.salvage.generations import Sources
     from crashlab.diagnosis.salvage.report import Mended
-
-MEMORY_MAX = 4 << 30
 
 
 def list_choices(order: dict[str, Any]) -> dict[str, Any]:
@@ -65,6 +63,7 @@ def make_new(order: dict[str, Any]) -> dict[str, Any]:
             order["pages_max"], order["rows_max"], order["seconds"],
         )  # fmt: skip
         new = Path(order["new"])
+        _limit_files(order["size_max"])
         try:
             made = make(sources, wish, new)
         except sqlite3.Error as error:
@@ -78,6 +77,13 @@ def make_new(order: dict[str, Any]) -> dict[str, Any]:
             images=sources.images(wanted), merged=merged, sha256=facts.sha256, bytes=facts.size,
             problems=sources.problems,
         )  # fmt: skip
+
+
+def _limit_files(size_max: int) -> None:
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_max, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
 
 def _sources(order: dict[str, Any], stack: ExitStack) -> "tuple[Sources, tuple[Mended, ...]]":
@@ -106,27 +112,5 @@ def _plain(**parts: Any) -> dict[str, Any]:
     return plain
 
 
-_JOBS = {"take": take, "again": take, "list": list_choices, "make": make_new}
-
-
-def main() -> None:
-    """Do what the order on standard input says, and answer on standard output."""
-    order = json.load(sys.stdin)
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, resource.getrlimit(resource.RLIMIT_AS)[1]))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        if order["job"] == "make":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (order["size_max"], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-    try:
-        answer: dict[str, Any] = {"answer": _JOBS[order["job"]](order)}
-    except CrashlabError as error:
-        answer = {"error": str(error), "code": error.exit_code, "limit": isinstance(error, LimitError)}
-    except MemoryError:
-        answer = {"error": f"needs more than {MEMORY_MAX} bytes of memory", "code": 3, "limit": True}
-    sys.stdout.buffer.write(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
-
-
 if __name__ == "__main__":
-    main()
+    answer({"take": take, "again": take, "list": list_choices, "make": make_new})

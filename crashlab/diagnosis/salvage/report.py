@@ -2,6 +2,8 @@
 
 import msgspec
 
+from crashlab.diagnosis.evidence import Evidence
+
 FORMAT_VERSION = 1
 
 __all__ = ["Choice", "Evidence", "Gap", "Image", "Listing", "Mended", "Report", "Table"]
@@ -9,16 +11,6 @@ __all__ = ["Choice", "Evidence", "Gap", "Image", "Listing", "Mended", "Report", 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all parts."""
-
-
-class Evidence(Struct, frozen=True):
-    """One original: size in bytes, hash before and after. `unchanged`: both looks agree."""
-
-    role: str
-    path: str
-    size: int
-    sha256: str
-    unchanged: bool
 
 
 class Mended(Struct, frozen=True):

@@ -1,11 +1,7 @@
 """One salvage: originals copied and hashed, everything done in processes of its own, the result linked into place."""
 
-import json
 import os
 import shutil
-import stat
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +11,9 @@ from typing import Any
 
 import msgspec
 
-from crashlab.diagnosis.salvage.report import Choice, Evidence, Image, Listing, Mended, Report, Table
+from crashlab.diagnosis.child import ask_child
+from crashlab.diagnosis.evidence import Evidence, check_main, compared, is_there
+from crashlab.diagnosis.salvage.report import Choice, Image, Listing, Mended, Report, Table
 from crashlab.diagnosis.salvage.text import text
 from crashlab.errors import LabError, LimitError, UsageError
 
@@ -199,23 +197,9 @@ def _files(path: PathLike, wals: Sequence[PathLike], shm: PathLike | None) -> li
     usual += [] if shm is not None else [("shm", f"{main}-shm")]
     found: list[tuple[str, str]] = []
     for role, place in (*usual, *named):
-        try:
-            mode = os.stat(place).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            if (role, place) in named:
-                raise UsageError(f"--{role} {place} does not exist; expected a file") from None
-            continue
-        except (OSError, ValueError) as error:
-            raise UsageError(f"can't look at {place}: {error}") from None
-        if not stat.S_ISREG(mode):
-            raise UsageError(f"{place} is no regular file; expected the file of a database, or one beside it")
-        if (role, place) not in found:
+        if is_there(role, place, named=(role, place) in named) and (role, place) not in found:
             found.append((role, place))
-    if not {"main", "wal", "journal"} & {role for role, _ in found}:
-        raise UsageError(f"{path} does not exist, nor a -wal or -journal beside it; expected a database's main file")
-    for suffix in _SIDES:
-        if main.endswith(suffix) and os.path.exists(main.removesuffix(suffix)):
-            raise UsageError(f"{path} is a side file; name the main file {main.removesuffix(suffix)}")
+    check_main(path, main, [role for role, _ in found])
     return found
 
 
@@ -258,12 +242,7 @@ class _Run:
     def compare(self) -> tuple[Evidence, ...]:
         """Look at the originals once more."""
         after = self.child("again", files=[(role, path, "") for role, path in self.files])["facts"]
-        evidence = []
-        for role, path in self.files:
-            one, other = self.before.get(role), after.get(role)
-            known = one or other or {"size": 0, "sha256": ""}
-            evidence.append(Evidence(role, path, known["size"], known["sha256"], one is not None and one == other))
-        return tuple(evidence)
+        return compared(self.files, self.before, after)
 
     def left(self) -> float:
         left = self.deadline - time.monotonic()
@@ -273,28 +252,7 @@ class _Run:
 
     def child(self, job: str, **order: Any) -> dict[str, Any]:
         """Run one job in a process of its own and return its answer."""
-        try:
-            done = subprocess.run(
-                [sys.executable, "-I", str(_CHILD)],
-                input=json.dumps({"job": job, **order}).encode(),
-                capture_output=True,
-                timeout=self.left(),
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise LimitError(f"the salvage of {self.given} took longer than it was given ({job}); --deadline") from None
-        except OSError as error:
-            raise LabError(f"can't start a process for the salvage: {error}") from error
-        try:
-            answer = json.loads(done.stdout)
-        except ValueError:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-            raise LabError(f"a process of the salvage ({job}) ended with code {done.returncode}: {last[0]}") from None
-        if "error" in answer:
-            kind = LimitError if answer.get("limit") else {2: UsageError, 3: LabError}[answer["code"]]
-            raise kind(answer["error"])
-        found: dict[str, Any] = answer["answer"]
-        return found
+        return ask_child(_CHILD, job, order, what=f"the salvage of {self.given}", seconds=self.left())
 
 
 def _numbered(files: list[tuple[str, str]]) -> Iterator[tuple[int, tuple[str, str]]]:
