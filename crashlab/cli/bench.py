@@ -28,6 +28,7 @@ from crashlab.decide.config import Config
 from crashlab.engine.environment import environment_stamp
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.writers.load import extend_path
+from crashlab.writers.record.seccomp import seccomp_problem
 
 OWN = ("kills", "states", "hazards", "program", "seccomp")
 LARGE = "autopsy"  # builds a gigabyte: only by name
@@ -76,6 +77,9 @@ def bench(
         stamp = environment_stamp(workspace or ".")
         click.echo(f"{stamp['os']} · {stamp['cores']} cores · Python {stamp['python']} · SQLite {stamp['sqlite']}")
     for name in names or known:
+        if not names and name == "seccomp" and (problem := seccomp_problem()) is not None:
+            click.echo(f"bench seccomp is left out: {problem}", err=True)
+            continue
         for figure in _figures(name, config, benches, subject, seed, rounds, workspace):
             figures.append(figure)
             if output.for_people:

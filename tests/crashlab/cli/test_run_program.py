@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from crashlab.engine.workspace import Workspace
+from crashlab.writers.record.seccomp import seccomp_problem
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "programs"
 
@@ -118,6 +119,27 @@ def test_what_cannot_be_judged_has_a_clear_answer(lab, words, code, says):
     if code == 2:
         assert len(answer.stderr.splitlines()) == 1
         assert not (lab.project / ".crashlab").exists()
+
+
+SHELL = """
+sqlite3 app.db 'CREATE TABLE t(id INTEGER PRIMARY KEY)'
+for n in 1 2 3; do echo done $n; sqlite3 app.db "INSERT INTO t VALUES($n)"; done
+"""
+
+
+@pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}")
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 command line here")
+def test_a_shell_script_is_recorded_at_its_system_calls(lab):
+    broken = lab("run", "--states", 200, "--ack-on", r"done (\d+)", "--", "sh", "-c", SHELL)
+    assert broken.returncode == 1, broken
+    assert "recorded at its system calls, by seccomp, because sh is no Python" in broken.stdout
+    assert "FAIL history/acked-commits · sh · process death" in broken.stdout
+    replay = next(line for line in broken.stdout.splitlines() if "crashlab replay" in line).split()[2:]
+    again = lab(*replay)
+    assert "reproduced: history/acked-commits" in again.stdout
+    missing = lab("run", "--", "sh", "-c", f"echo x > {lab.project.parent}/outside")
+    assert missing.returncode == 3
+    assert "outside was to be opened for writing, outside the private copy, and was refused" in missing.stderr
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel ends the program on Linux alone")

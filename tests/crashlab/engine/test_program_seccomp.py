@@ -26,6 +26,7 @@ from crashlab.states.state import KILL, CrashState
 from crashlab.states.trace import NOTHING, load_trace
 from crashlab.writers.program.launch import Launch, hook_environment
 from crashlab.writers.record.seccomp import KillAt, record_tree, seccomp_problem
+from crashlab.writers.tree.confine import confinement_problem
 
 pytestmark = pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}")
 
@@ -428,6 +429,15 @@ def test_what_is_nobody_s_is_let_through(record, source):
     assert record(sys.executable, "-c", semaphore).ran.code == 0
 
 
+@pytest.mark.skipif(bool(confinement_problem()), reason=confinement_problem())
+def test_what_no_path_is_judged_for_is_refused_by_the_kernel(record, tmp_path):
+    outside = tmp_path / "socket"
+    ran = record(sys.executable, "-c", f"import socket; socket.socket(socket.AF_UNIX).bind({str(outside)!r})").ran
+    assert (ran.code, ran.refused) == (1, ())
+    assert "PermissionError" in ran.stderr
+    assert not outside.exists()
+
+
 MAPPED = """
 import mmap, sqlite3
 sqlite3.connect("app.db").execute("CREATE TABLE t(x)")
@@ -454,6 +464,7 @@ def test_a_map_for_writing_is_refused_by_name_and_sqlite_s_for_reading_is_not(re
 def test_limits(record, explore):
     recording, explored = explore(sys.executable, "-c", SQLITE_S_OWN_MAP + "import time; time.sleep(99)", timeout=1.5)
     assert recording.ran.limit.startswith("it ran for 1.5 s, the limit")
+    assert recording.ran.left == 0
     assert kinds(explored) == set()
     for words in (("dd", "if=/dev/zero", "of=big"), ("/bin/sh", "-c", "dd if=/dev/zero of=$TMPDIR/big")):
         with pytest.raises(LimitError, match=r"wrote more than 8 MiB.*give it less to do"):

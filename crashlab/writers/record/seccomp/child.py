@@ -16,7 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from crashlab.errors import LimitError
+from crashlab.errors import LabError, LimitError
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.record.seccomp.files import Files
 from crashlab.writers.record.seccomp.guard import Guard
@@ -26,6 +26,7 @@ from crashlab.writers.record.seccomp.log import RecorderLog
 from crashlab.writers.record.seccomp.numbers import MACHINES
 from crashlab.writers.record.seccomp.order import Report, TreeOrder, TreeStarted
 from crashlab.writers.record.seccomp.space import size_of
+from crashlab.writers.tree.confine import confine, confinement_problem
 
 if TYPE_CHECKING:
     from crashlab.writers.record.seccomp.acks import Acks
@@ -132,12 +133,14 @@ def _become(order: TreeOrder, gate: socket.socket) -> NoReturn:
         for place, number in enumerate((null, order.out, order.err)):
             os.dup2(number, place)
         os.chdir(order.cwd)
+        if order.roots and not confinement_problem():
+            confine(*order.roots)  # behind the guard, which has to judge a path before the call is done
         listener = install_filter()
         socket.send_fds(gate, [b"l"], [listener])
         os.close(listener)
         if gate.recv(1) == b"g":
             os.execve(order.argv[0], list(order.argv), order.env)
-    except OSError as error:
+    except (OSError, LabError) as error:
         with contextlib.suppress(OSError):
             gate.send(str(error).encode()[:200])
         os.write(2, f"crashlab: {order.argv[0]} could not be started: {error}\n".encode())

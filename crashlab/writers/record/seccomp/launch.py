@@ -57,7 +57,7 @@ def launch_tree(order: Launch) -> Ran:
         "it wrote more than it may" if too_much else _limit(report, order),
         too_much,
         report.processes,
-        report.left,
+        report.left if report.stopped == "" else 0,
         report.outside,
         tuple((path, "opened as a database") for path in _databases(temporary)),
         report.problems,
