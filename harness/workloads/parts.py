@@ -24,8 +24,12 @@ class CaseConnect:
         """As `sqlite3.connect`."""
         connection = self._ctx.connect(*args, **options)
         if not options.get("uri"):  # the store's read-only ones look at files that may be damaged
-            connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
+            try:
+                connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
+            except BaseException:  # a hang-up's handler raises anywhere, and nobody else has the connection yet
+                connection.close()
+                raise
             self.latest = connection
         return connection
 
