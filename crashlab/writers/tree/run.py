@@ -92,6 +92,7 @@ def run_tree(order: TreeOrder) -> TreeRan:
         UsageError: it cannot be started.
         LabError: something of it cannot be ended.
     """
+    before = size_of(order.area)
     try:
         child = subprocess.Popen(
             list(order.argv),
@@ -109,7 +110,7 @@ def run_tree(order: TreeOrder) -> TreeRan:
         ) from None
     except ValueError as error:
         raise UsageError(f"{order.argv[0]!r} cannot be started: {error}") from None
-    run = _Run(order, child)
+    run = _Run(order, child, before)
     try:
         run.until_over()
     finally:
@@ -120,8 +121,8 @@ def run_tree(order: TreeOrder) -> TreeRan:
 class _Run:
     """One command under way."""
 
-    def __init__(self, order: TreeOrder, child: "subprocess.Popen[bytes]") -> None:
-        self._order, self._child = order, child
+    def __init__(self, order: TreeOrder, child: "subprocess.Popen[bytes]", bytes_before: int) -> None:
+        self._order, self._child, self._bytes_before = order, child, bytes_before
         self._start_ns = time.monotonic_ns()
         self._statuses: dict[int, int] = {}
         self._lines, self._stderr = Lines(order.ack_on), Tail()
@@ -133,7 +134,6 @@ class _Run:
         self._leader = os.pidfd_open(child.pid)
         self._selector.register(self._leader, selectors.EVENT_READ, None)
         self._databases = OpenDatabases(order.area)
-        self._bytes_before = size_of(order.area)
         self._fire_us = order.delay_us if order.signal and not (order.after_acks or order.after_open) else -1
         self._hit_us = self._end_us = self._opened_us = -1
         self._looked = self._measured = 0
