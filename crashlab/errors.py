@@ -10,7 +10,6 @@ Standard library only: the pytest plugin loads this module in every test session
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class CrashlabError(Exception):
@@ -59,6 +58,8 @@ def did_you_mean(value: str, choices: Iterable[str]) -> str:
     Ignores case. Made to be appended to a message:
     ``f"unknown fault {value!r}{did_you_mean(value, known)}"``.
     """
+    from difflib import get_close_matches  # for those who err: every recorded program loads this module at its start
+
     by_folded = {choice.casefold(): choice for choice in choices}
     close = get_close_matches(value.casefold(), by_folded, n=1, cutoff=0.6)
     return f"; did you mean {by_folded[close[0]]!r}?" if close else ""

@@ -24,8 +24,9 @@ from crashlab.errors import LabError, RecordError, UsageError
 from crashlab.faults.kill import SIGKILL
 from crashlab.faults.none import NoFault
 from crashlab.log.format import Kind
+from crashlab.log.operations import Op, read_trace
 from crashlab.log.reader import log_bases, read_log
-from crashlab.log.trace import Op, Role, TraceKind, read_trace
+from crashlab.log.trace import Role, TraceKind
 from crashlab.model.case import Case
 from crashlab.model.history import EndKind
 from crashlab.model.seed import rng_for

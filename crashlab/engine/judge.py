@@ -20,9 +20,9 @@ from crashlab.engine.verdict import judge_view
 from crashlab.errors import CrashlabError, LimitError, RecordError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
-from crashlab.log.format import Record
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
+from crashlab.log.record import Record
 from crashlab.model.case import Case
 from crashlab.model.finding import Verdict
 from crashlab.model.history import Ended, EndKind, History

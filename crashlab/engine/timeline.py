@@ -15,8 +15,9 @@ from crashlab.engine.carried import carried_trace, seal_recording
 from crashlab.engine.casedir import load_case, write_atomically
 from crashlab.engine.moments import Moments
 from crashlab.engine.reduce import parsed_state
-from crashlab.log.format import Kind, Record
+from crashlab.log.format import Kind
 from crashlab.log.reader import log_bases, read_marks
+from crashlab.log.record import Record
 from crashlab.log.trace import TraceKind
 from crashlab.model.step import Effect
 from crashlab.oracles.evidence import show

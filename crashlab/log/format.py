@@ -9,8 +9,6 @@ Records are 8-byte aligned: size, kind, spare, seq, monotonic_ns, thread, payloa
 import struct
 from enum import IntEnum
 
-import msgspec
-
 MAGIC = b"CRSHLOG1"
 VERSION = 1
 HEADER_SIZE = 64
@@ -32,17 +30,6 @@ class Kind(IntEnum):
     NOTE = 6
     SETTING = 7
     FIRED = 8
-
-
-class Record(msgspec.Struct, frozen=True):
-    """One record as read back; `payload` is raw bytes whose form the kind decides."""
-
-    process: int
-    seq: int
-    ns: int
-    thread: int
-    kind: int
-    payload: bytes
 
 
 def segment_name(base: str, number: int) -> str:

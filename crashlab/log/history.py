@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from crashlab.errors import RecordError
-from crashlab.log.format import Kind, Record
+from crashlab.log.format import Kind
+from crashlab.log.record import Record
 from crashlab.model.history import Ended, History, NoteRecord, PhaseRecord, StepRecord, StepState
 from crashlab.model.step import Effect
 

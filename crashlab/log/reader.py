@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast
 
 from crashlab.errors import RecordError
-from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, Record, segment_name
+from crashlab.log.format import HEADER, HEADER_SIZE, MAGIC, RECORD, USED_SLOT, VERSION, segment_name
+from crashlab.log.record import Record
 from crashlab.log.trace import TRACE_KIND_MIN
 
 

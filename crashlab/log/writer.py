@@ -4,9 +4,7 @@ import mmap
 import os
 import threading
 from time import monotonic_ns
-from typing import TypeAlias
-
-import msgspec
+from typing import TYPE_CHECKING, TypeAlias
 
 from crashlab.errors import LimitError
 from crashlab.log.format import (
@@ -21,10 +19,18 @@ from crashlab.log.format import (
     Kind,
     segment_name,
 )
-from crashlab.model.step import Effect
 
-_encode = msgspec.msgpack.Encoder().encode
+if TYPE_CHECKING:
+    from crashlab.model.step import Effect
+
 _get_ident = threading.get_ident
+
+
+def _encode(value: object) -> bytes:
+    # Imported late: it takes longer than everything else that a program recorded from its start waits for.
+    from msgspec.msgpack import encode
+
+    return encode(value)
 
 
 class _Segment:
@@ -139,11 +145,11 @@ class LogWriter:
         self._pending = None
         self._open_segment(0, self._at)
 
-    def begin(self, lane: str, seq: int, effects: tuple[Effect, ...]) -> None:
+    def begin(self, lane: str, seq: int, effects: "tuple[Effect, ...]") -> None:
         """Record that a step begins, with the effects that it may have."""
         self.append(Kind.BEGIN, _encode((lane, seq, effects)))
 
-    def ack(self, lane: str, seq: int, effects: tuple[Effect, ...] | None) -> None:
+    def ack(self, lane: str, seq: int, effects: "tuple[Effect, ...] | None") -> None:
         """Record that a step's commit returned; None means that all its possible effects happened."""
         self.append(Kind.ACK, _encode((lane, seq, effects)))
 

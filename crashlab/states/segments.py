@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crashlab.errors import RecordError
-from crashlab.log.format import Record, segment_name
+from crashlab.log.format import segment_name
 from crashlab.log.reader import walk_segment
+from crashlab.log.record import Record
 
 __all__ = ["Located", "Segments"]
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from crashlab.errors import RecordError
-from crashlab.log.format import Record
-from crashlab.log.trace import HEAD, Op, Role, TraceKind, read_trace
+from crashlab.log.operations import Op, read_trace
+from crashlab.log.record import Record
+from crashlab.log.trace import HEAD, Role, TraceKind
 from crashlab.states.segments import Located, Segments
 
 __all__ = ["Inode", "Trace", "load_trace", "trace_of"]

@@ -9,8 +9,9 @@ import msgspec
 from crashlab.engine.program.private_copy import PrivateCopy, files_below
 from crashlab.errors import LabError, LimitError, RecordError
 from crashlab.log.format import Kind
+from crashlab.log.operations import read_trace
 from crashlab.log.reader import log_bases, read_marks
-from crashlab.log.trace import TRACE_KIND_MIN, Role, TraceKind, read_trace
+from crashlab.log.trace import TRACE_KIND_MIN, Role, TraceKind
 from crashlab.model.program import Program
 from crashlab.states.replay import require_same
 from crashlab.states.segments import Segments

@@ -3,20 +3,11 @@
 import pytest
 
 from crashlab.errors import RecordError
-from crashlab.log.format import Kind, Record
+from crashlab.log.format import Kind
+from crashlab.log.operations import Op, read_trace
 from crashlab.log.reader import read_log
-from crashlab.log.trace import (
-    DIRSYNC_BIT,
-    DONE,
-    HEAD,
-    Op,
-    Role,
-    TraceKind,
-    encode_name,
-    read_trace,
-    rename_payload,
-    start_payload,
-)
+from crashlab.log.record import Record
+from crashlab.log.trace import DIRSYNC_BIT, DONE, HEAD, Role, TraceKind, encode_name, rename_payload, start_payload
 from crashlab.log.writer import LogWriter
 
 

@@ -10,7 +10,7 @@ import pytest
 from recordings import commits, record
 
 from crashlab.errors import RecordError
-from crashlab.log.format import Record
+from crashlab.log.record import Record
 from crashlab.log.trace import DIRSYNC_BIT, DONE, HEAD, Role, TraceKind, rename_payload, start_payload
 from crashlab.log.writer import LogWriter
 from crashlab.states.pending import epochs

@@ -12,8 +12,9 @@ from types import LambdaType, SimpleNamespace
 
 import pytest
 
+from crashlab.log.operations import Op, read_trace
 from crashlab.log.reader import read_log
-from crashlab.log.trace import Op, TraceKind, read_trace
+from crashlab.log.trace import TraceKind
 from crashlab.log.writer import LogWriter
 from crashlab.sqlite.tap import Recorder, Tap, tap_problem
 

@@ -9,8 +9,9 @@ import threading
 import pytest
 
 from crashlab.errors import LimitError
+from crashlab.log.operations import read_trace
 from crashlab.log.reader import read_log
-from crashlab.log.trace import Role, TraceKind, read_trace
+from crashlab.log.trace import Role, TraceKind
 from crashlab.log.writer import LogWriter
 from crashlab.sqlite.tap import Recorder, Tap
 

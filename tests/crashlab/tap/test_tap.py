@@ -13,8 +13,9 @@ import types
 import pytest
 
 from crashlab.errors import LabError, TapUnavailableError, UsageError
+from crashlab.log.operations import read_trace
 from crashlab.log.reader import read_log
-from crashlab.log.trace import Role, read_trace
+from crashlab.log.trace import Role
 from crashlab.log.writer import LogWriter
 from crashlab.sqlite.tap import Counter, Listener, Operation, Recorder, Seed, Tap, tap_problem
 from crashlab.sqlite.tap import library as library_module
