@@ -191,6 +191,7 @@ class _Run:
             return
         pids = running(descendants())
         send(pids, order.signal)
+        reap(self._statuses)  # what it ended at once runs no more
         self._fired = bool(running(pids)) or any(pid in pids for pid in self._statuses if pid not in known)
         self._how = f"{signal.Signals(order.signal).name} to {len(pids)} processes"
         self._grace_end_us = now + int(order.grace_s * 1e6)

@@ -209,7 +209,7 @@ def test_a_wrong_fault(refused, fault, said):
         (["gate", "--format", "json=x", "--format", "text=x"], "x is named twice"),
         (["gate", "--results", "crashlab.toml"], "results directory crashlab.toml cannot be written"),
         (["gate", "--results", "crashlab.toml/in/it"], "cannot be written"),
-        (["bench", "kils"], "unknown bench 'kils'; there are: kills, states, hazards, program; did you mean 'kills'?"),
+        (["bench", "kils"], "unknown bench 'kils'; there are: kills, states, hazards, program, seccomp, "),
         (["bench", "states", "--rounds", "x"], "'x' is no whole number"),
         (["planted", "--limit", "nan"], "'nan' is no number"),
         (["repro", "a1-kill", "--format", "jsn"], "is not one of 'text', 'json', 'markdown'; did you mean 'json'?"),

@@ -47,7 +47,7 @@ def test_an_empty_file_and_none_at_all(tmp_path):
     (tmp_path / "crashlab.toml").write_text("")
     assert load_config(tmp_path / "crashlab.toml").subjects == {}
     assert load_config(None) == Config()
-    with pytest.raises(ConfigError, match="has: none: write a "):
+    with pytest.raises(ConfigError, match="has: none; 'crashlab init' writes a "):
         load_config(None).subject("app")
 
 
