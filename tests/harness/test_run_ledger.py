@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -243,3 +244,22 @@ def test_the_good_ledger_passes_kills(road: RealRoad) -> None:
 @pytest.mark.slow
 def test_the_good_ledger_passes_many_kills(road: RealRoad) -> None:
     assert judge(road, killed(1000)).count(Verdict.PASS) >= 900
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="locks are looked up in /proc/locks")
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_pause_sees_whether_the_other_holds_the_write_lock(tmp_path: Path, inside: bool) -> None:
+    code = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('PRAGMA journal_mode = WAL').fetchall(); c.execute('CREATE TABLE t (v)')\n"
+        "if sys.argv[2] == 'True': c.execute('BEGIN IMMEDIATE')\n"
+        "print('there', flush=True); sys.stdin.read()"
+    )
+    database = tmp_path / "state.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(database), str(inside)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"there\n"
+        (tmp_path / "pid.0").write_text(str(other.pid), encoding="ascii")
+        assert Pause(RunContext(order(tmp_path), 0, sqlite3.connect), 0)._lock_is_free() is not inside
