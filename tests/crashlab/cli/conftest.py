@@ -33,7 +33,7 @@ broken = {{ workload = "broken_app:workload" }}
 [gate]
 subject = "good"
 trials = 60
-budget = "30s"
+budget = "90s"
 acks_max = 12
 
 [gate.grid]
