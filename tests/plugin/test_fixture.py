@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import psutil
+import pytest
 
 FAILING = """
 import os
@@ -87,6 +88,7 @@ def test_passing_trials_leave_no_files_and_no_processes(project):
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
+@pytest.mark.slow
 def test_trials_end_before_pytest_timeout_ends_the_test(project):
     project.write(
         "test_it.py",

@@ -50,6 +50,7 @@ def records(project):
 
 
 @posix
+@pytest.mark.slow
 def test_a_gate_that_is_interrupted(project, space):
     project.replace("trials = 60", "trials = 100000")
     process, children = begin(project, "gate")

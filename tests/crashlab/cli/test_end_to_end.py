@@ -53,6 +53,7 @@ def test_go_on_a_correct_program(crashlab, project):
 
 
 @needs_fork
+@pytest.mark.slow  # tests/plugin/test_gate.py says NO-GO to it, too
 def test_no_go_on_its_broken_twin_with_a_command_that_replays(project):
     process = project.popen("gate", "--subject", "early", "--seed", "3")
     out, err = process.communicate(timeout=120)

@@ -170,6 +170,7 @@ def runs(line, home, request, tmp_path):
     assert done.returncode in wanted, f"{line}\n{said}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", of_lane("default"))
 def test_an_example_runs(line, home, request, tmp_path):
     runs(line, home, request, tmp_path)

@@ -24,6 +24,7 @@ COMPILER = shutil.which("cc")
 needs_shell = pytest.mark.skipif(SHELL is None, reason="the sqlite3 command line is not installed")
 needs_landlock = pytest.mark.skipif(bool(confinement_problem()), reason=confinement_problem() or "-")
 pytestmark = [
+    pytest.mark.slow,  # dozens of real programs; tests/crashlab/engine/test_kills.py keeps the default lane honest
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="real kills of a command need Linux"),
     pytest.mark.timeout(240),
 ]

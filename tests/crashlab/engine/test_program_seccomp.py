@@ -28,7 +28,10 @@ from crashlab.writers.program.launch import Launch, hook_environment
 from crashlab.writers.record.seccomp import KillAt, record_tree, seccomp_problem
 from crashlab.writers.tree.confine import confinement_problem
 
-pytestmark = pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}")
+pytestmark = [
+    pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}"),
+    pytest.mark.slow,  # whole programs; tests/crashlab/writers/test_seccomp.py keeps the default lane honest
+]
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "programs"
 ACKS = r"done (\d+)"

@@ -39,7 +39,7 @@ def test_good_store_all_night(machine):
 
 SEEN = (
     (BooksMachine, broken.TotalWithoutOverlay),
-    (BooksMachine, broken.NeverSynced),
+    pytest.param(BooksMachine, broken.NeverSynced, marks=pytest.mark.slow),
     (MessagesMachine, broken.BatchRowByRow),
     (MessagesMachine, broken.NoUpdateTrigger),
     (RunsMachine, broken.CancelOverwrites),
