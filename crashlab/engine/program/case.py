@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.engine.casedir import write_atomically
+from crashlab.engine.program.case_file import read_case_file
 from crashlab.engine.program.commits import find_commits
 from crashlab.engine.program.explore import Found, Judge
 from crashlab.engine.program.legal import find_legal
@@ -93,16 +94,11 @@ def load_program_case(directory: Path) -> ProgramCase:
         RecordError: missing, too large, damaged, or of a newer version.
     """
     path = directory / PROGRAM_CASE
+    expected = "a case directory of `crashlab run -- COMMAND`"
+    case = read_case_file(path, ProgramCase, bytes_max=CASE_BYTES_MAX, expected=expected)
     try:
-        with open(path, "rb") as file:
-            data = file.read(CASE_BYTES_MAX + 1)
-        if len(data) > CASE_BYTES_MAX:
-            raise RecordError(f"{path}: more than {CASE_BYTES_MAX} bytes: not a case file")
-        case = msgspec.json.decode(data, type=ProgramCase)
         state = parse_state(case.fault)
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}; expected a case directory of `crashlab run -- COMMAND`") from None
-    except (msgspec.MsgspecError, UsageError) as error:
+    except UsageError as error:
         raise RecordError(f"{path}: not a case file ({error})") from None
     if case.format_version != FORMAT_VERSION:
         raise RecordError(f"{path}: format version {case.format_version}, this crashlab reads {FORMAT_VERSION}")

@@ -17,6 +17,7 @@ import psutil
 
 from crashlab.errors import UsageError
 from crashlab.writers.program.spool import read_spool
+from crashlab.writers.space import size_of
 
 VARIABLE = "CRASHLAB_PROGRAM_RUN"
 LOG_BYTES_MAX = 512 << 20
@@ -78,7 +79,7 @@ def launch(order: Launch) -> Ran:
     """
     for name in ("log", "tmp"):
         os.makedirs(os.path.join(order.area, name), exist_ok=True)
-    before = _size(order.area)
+    before = size_of(order.area)
     spool = os.path.join(order.area, "spool")
     with open(spool, "wb"):
         pass
@@ -105,7 +106,7 @@ def launch(order: Launch) -> Ran:
             seconds = time.monotonic() - began
         finally:
             left = _end_all(child, spool)
-    too_much = _size(order.area) - before > order.disk_bytes_max
+    too_much = size_of(order.area) - before > order.disk_bytes_max
     told = read_spool(spool)
     return Ran(
         child.returncode,
@@ -171,7 +172,7 @@ def _wait(child: "subprocess.Popen[bytes]", order: Launch, before: int) -> str:
             return f"it ran for {order.timeout_s:g} s, the limit, and was ended there"
         if now - measured > MEASURE_S:
             measured = now
-            if _size(order.area) - before > order.disk_bytes_max:
+            if size_of(order.area) - before > order.disk_bytes_max:
                 return "it wrote more than it may"
 
 
@@ -190,15 +191,6 @@ def _ended(child: "subprocess.Popen[bytes]", seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
-
-
-def _size(directory: str) -> int:
-    total = 0
-    for root, _, files in os.walk(directory):
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-    return total
 
 
 def _end_all(child: "subprocess.Popen[bytes]", spool: str) -> int:

@@ -9,6 +9,7 @@ import time
 import msgspec
 
 from crashlab.errors import UsageError
+from crashlab.writers.space import size_of
 from crashlab.writers.tree.openfiles import OpenDatabases
 from crashlab.writers.tree.output import Lines, Tail
 from crashlab.writers.tree.processes import descendants, end_all, reap, running, send
@@ -290,15 +291,3 @@ class _Run:
 
 def _text(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
-
-
-def size_of(directory: str) -> int:
-    """Return the bytes that a directory's files occupy."""
-    total = 0
-    for root, _, files in os.walk(directory):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-            except OSError:
-                continue
-    return total

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.engine.casedir import write_atomically
+from crashlab.engine.program.case_file import read_case_file
 from crashlab.engine.program.kills.moments import parse_hit
 from crashlab.engine.program.kills.orders import Judged
 from crashlab.errors import LimitError, RecordError, UsageError
@@ -69,17 +70,12 @@ def load_killed_case(directory: Path) -> KilledCase:
         RecordError: missing, too large, damaged, or of a newer version.
     """
     path = directory / KILLED_CASE
+    expected = "a case of `crashlab run --fault kill -- CMD`"
+    case = read_case_file(path, KilledCase, bytes_max=CASE_BYTES_MAX, expected=expected)
     try:
-        with open(path, "rb") as file:
-            data = file.read(CASE_BYTES_MAX + 1)
-        if len(data) > CASE_BYTES_MAX:
-            raise RecordError(f"{path}: more than {CASE_BYTES_MAX} bytes: not a case file")
-        case = msgspec.json.decode(data, type=KilledCase)
         hit = parse_hit(case.fault)
         re.compile(case.ack_on)
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}; expected a case of `crashlab run --fault kill -- CMD`") from None
-    except (msgspec.MsgspecError, UsageError, re.error) as error:
+    except (UsageError, re.error) as error:
         raise RecordError(f"{path}: not a case file ({error})") from None
     if case.format_version != FORMAT_VERSION:
         raise RecordError(f"{path}: format version {case.format_version}, this crashlab reads {FORMAT_VERSION}")

@@ -26,9 +26,10 @@ from crashlab.model.finding import Finding
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.program.launch import Launch, hook_environment
 from crashlab.writers.program.spool import read_spool
+from crashlab.writers.space import size_of
 from crashlab.writers.tree.confine import confine, confinement_problem
 from crashlab.writers.tree.processes import adopt_orphans, descendants, send
-from crashlab.writers.tree.run import LOOK_S, TreeOrder, TreeRan, run_tree, size_of
+from crashlab.writers.tree.run import LOOK_S, TreeOrder, TreeRan, run_tree
 
 LOOK_WHEN_LEARNING_S = 0.002
 _TRACEBACK = "Traceback (most recent call last)"

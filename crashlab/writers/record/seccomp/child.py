@@ -25,7 +25,7 @@ from crashlab.writers.record.seccomp.listener import STOPPED_DISK, Loop
 from crashlab.writers.record.seccomp.log import RecorderLog
 from crashlab.writers.record.seccomp.numbers import MACHINES
 from crashlab.writers.record.seccomp.order import Report, TreeOrder, TreeStarted
-from crashlab.writers.record.seccomp.space import size_of
+from crashlab.writers.space import size_of
 from crashlab.writers.tree.confine import confine, confinement_problem
 
 if TYPE_CHECKING:
