@@ -1,0 +1,1 @@
+"""Results on disk: a campaign's records, read, appended to and resumed."""
