@@ -15,7 +15,7 @@ from crashlab.model.case import Case
 from crashlab.model.history import EndKind
 from crashlab.states.replay import require_same
 from crashlab.states.trace import Trace, load_trace
-from crashlab.writers.order import Order, TapPlan
+from crashlab.writers.order import TICK_S, ClockKind, Order, TapPlan
 from crashlab.writers.record.names import is_labs_own
 
 RECORDING_BYTES_MAX = 1 << 30
@@ -32,12 +32,20 @@ class Recording(msgspec.Struct, frozen=True):
         return load_trace(log_bases(self.directory))
 
 
-def record(slots: Slots, workspace: Workspace, case: Case, plan: TapPlan | None = None) -> Recording:
+def record(
+    slots: Slots,
+    workspace: Workspace,
+    case: Case,
+    plan: TapPlan | None = None,
+    *,
+    clock: ClockKind = ClockKind.STEPPED,
+    tick_s: float = TICK_S,
+) -> Recording:
     """Run a case's workload without a fault under the tap, and prove that the recording is whole.
 
     SQLite's own randomness is seeded from the case, so a single-threaded run gives the same bytes each time.
-    `plan` replaces the default plan (for controls that drop syncs). The recording is whole when the log,
-    replayed, gives the files that are on the disk.
+    `plan` replaces the default plan (for controls that drop syncs); `clock` and `tick_s` are as in `Order`. The
+    recording is whole when the log, replayed, gives the files that are on the disk.
 
     Raises:
         LabError: the run broke, SQLite cannot be tapped here, or something wrote past the tap.
@@ -45,7 +53,9 @@ def record(slots: Slots, workspace: Workspace, case: Case, plan: TapPlan | None 
     plan = plan or TapPlan(record=True, seed=case.subseed("sqlite"))
     with slots.use() as slot:
         order = make_order(slots, slot, workspace, case, NoFault())
-        order = msgspec.structs.replace(order, tap=plan, probe=True, log_bytes_max=RECORDING_BYTES_MAX)
+        order = msgspec.structs.replace(
+            order, tap=plan, probe=True, log_bytes_max=RECORDING_BYTES_MAX, clock=clock, tick_s=tick_s
+        )
         ended = slot.launcher.launch(order)
     if ended.kind is not EndKind.EXITED or ended.code:
         last = (ended.stderr.strip().splitlines() or ["no message"])[-1]

@@ -10,8 +10,8 @@ from pathlib import Path
 from crashlab.log.writer import LogWriter
 from crashlab.model.case import Param
 from crashlab.model.seed import rng_for
-from crashlab.writers.clock import SteppedClock
-from crashlab.writers.order import Order
+from crashlab.writers.clock import Clock, RealClock, RendezvousClock, SteppedClock
+from crashlab.writers.order import ClockKind, Order
 
 SIGNAL_PREFIX = ".crashlab-signal."
 _POLL_S = 0.0002
@@ -34,8 +34,15 @@ class RunContext:
         self.rng: random.Random = rng_for(order.seed, "workload", process)
         self.params: Mapping[str, Param] = order.params
         self.connect = connect
-        self.stepped = SteppedClock(order.tick_s)
         self._log = log
+        self.stepped: Clock = self._make_clock(order)
+
+    def _make_clock(self, order: Order) -> Clock:
+        if order.clock is ClockKind.REAL:
+            return RealClock(order.tick_s)
+        if order.clock is ClockKind.RENDEZVOUS and self.process == 0:
+            return RendezvousClock(order.tick_s, self.note)
+        return SteppedClock(order.tick_s)
 
     def clock(self) -> float:
         """Seconds of the stepped clock."""

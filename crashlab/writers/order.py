@@ -6,6 +6,9 @@ import msgspec
 
 from crashlab.model.case import Param
 
+TICK_S = 0.004
+"""Seconds of the clock per step, where nobody says otherwise."""
+
 
 class Moment(StrEnum):
     """What the writer counts to find its crash point."""
@@ -48,6 +51,14 @@ class HangUp(msgspec.Struct, frozen=True):
     grace_s: float = 5.0
 
 
+class ClockKind(StrEnum):
+    """What moves the run's clock: steps, steps with a rendezvous of everybody who waits, or real time."""
+
+    STEPPED = "stepped"
+    RENDEZVOUS = "rendezvous"
+    REAL = "real"
+
+
 class TapPlan(msgspec.Struct, frozen=True):
     """What the tap does in process 0: record, seed SQLite's randomness, kill or fail at one selected call.
 
@@ -69,7 +80,8 @@ class Order(msgspec.Struct, frozen=True):
     """One run of a workload in `directory`, which exists, is empty and belongs to this run alone.
 
     `workload` is `module:attr`. `steps_max` bounds each lane; `tick_s` is the stepped clock's seconds per
-    step. `probe` asks for the effective settings of every connection in the log.
+    step, the real clock's from the beginning of one to the next. `probe` asks for the effective settings of every
+    connection in the log.
     """
 
     directory: str
@@ -81,10 +93,11 @@ class Order(msgspec.Struct, frozen=True):
     hangup: HangUp | None = None
     deadline_s: float = 20.0
     steps_max: int = 100_000
-    tick_s: float = 0.004
+    tick_s: float = TICK_S
     probe: bool = False
     tap: TapPlan | None = None
     log_bytes_max: int = 64 << 20
+    clock: ClockKind = ClockKind.STEPPED
 
 
 def log_base(directory: str, process: int) -> str:
