@@ -114,6 +114,7 @@ class Lab:
         __tracebackhide__ = True
         called = time.monotonic()
         from crashlab.engine.campaign import Limits, Tally, run_campaign
+        from crashlab.model.event import EventKind
 
         if not isinstance(workload, str) or ":" not in workload:
             raise UsageError(f"workload {workload!r}: expected its name 'module:attr', e.g. 'myapp.lab:workload'")
@@ -138,6 +139,17 @@ class Lab:
         try:
             with guard:
                 road.declared_params()
+                self._emitter.emit(
+                    EventKind.RUN_STARTED,
+                    command="lab",
+                    subject=subject.name,
+                    seed=seed,
+                    faults=list(faults),
+                    params=dict(params or {}),
+                    trials=trials,
+                    seconds=seconds,
+                    environment=self._environment,
+                )
                 run_campaign(
                     guard,
                     (

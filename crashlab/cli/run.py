@@ -58,6 +58,7 @@ from crashlab.errors import SubjectError, UsageError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import Fault, parse_fault
 from crashlab.model.case import Case, Param
+from crashlab.model.event import EventKind
 from crashlab.model.finding import Verdict
 from crashlab.model.outcome import Outcome
 from crashlab.model.seed import subseed
@@ -183,9 +184,21 @@ def run(
             emitter.add(CaseAutopsies())
             # The cases carry every parameter, so the road needs none of the subject's own.
             bare = msgspec.structs.replace(chosen, params={})
-            road = _Roads(bare, space, records / "cases")
+            stamp = environment_stamp(space.root)
+            road = _Roads(bare, space, records / "cases", stamp)
             try:
                 given = _params(chosen, road.real, texts)
+                emitter.emit(
+                    EventKind.RUN_STARTED,
+                    command="run",
+                    subject=chosen.name,
+                    seed=seed,
+                    faults=[str(fault) for fault in parsed],
+                    params=given,
+                    trials=trials,
+                    environment=stamp,
+                    config=again,
+                )
                 cases = _cases(chosen.name, seed, parsed, given, trials)
                 for case in _cases(chosen.name, seed, parsed, given, min(trials, len(parsed))):
                     road.require_fit(case)
@@ -226,8 +239,7 @@ def _params(subject: Subject, road: RealRoad, texts: dict[str, str]) -> dict[str
 class _Roads:
     """Both roads as one: computed crash states go to the trace road, everything else to real processes."""
 
-    def __init__(self, subject: Subject, space: Workspace, keep: Path) -> None:
-        stamp = environment_stamp(space.root)
+    def __init__(self, subject: Subject, space: Workspace, keep: Path, stamp: dict[str, str]) -> None:
         self.real = RealRoad(subject, space, keep=keep, environment=stamp)
         self._trace = TraceRoad(subject, space, keep=keep, environment=stamp)
 

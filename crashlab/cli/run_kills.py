@@ -27,6 +27,7 @@ from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import UsageError
 from crashlab.model.case import Case
+from crashlab.model.event import EventKind
 from crashlab.model.finding import Finding, Verdict
 from crashlab.model.outcome import Outcome
 from crashlab.model.program import Program
@@ -139,6 +140,15 @@ def _run(options: KillsOptions, records: Path, emitter: Emitter) -> tuple[_Resul
         try:
             learned = road.learn()
             if learned.reference is not None:
+                emitter.emit(
+                    EventKind.RUN_STARTED,
+                    command="kills",
+                    subject=options.program.name,
+                    seed=options.seed,
+                    faults=[str(hit) for hit in options.hits],
+                    trials=options.trials,
+                    environment=stamp,
+                )
                 limits = Limits(seconds=options.seconds, slots=options.jobs)
                 run_campaign(
                     road,

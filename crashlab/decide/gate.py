@@ -112,12 +112,21 @@ class Gate:
             LimitError: the lab's own disk is full before anything could run. Later that is a stop reason.
         """
         options = self._options
-        self._emitter.emit(EventKind.GATE_STARTED, subject=self._subject.name, seed=options.seed)
         with (
             Workspace(options.workspace or None) as workspace,
             ThreadPoolExecutor(self._slots, thread_name_prefix="trial") as executor,
         ):
             self._environment = environment_stamp(workspace.root)
+            self._emitter.emit(
+                EventKind.GATE_STARTED,
+                subject=self._subject.name,
+                seed=options.seed,
+                trials=self._config.trials,
+                seconds=options.seconds,
+                phase_hits_min=self._config.policy.phase_hits_min,
+                environment=self._environment,
+                config=options.config,
+            )
             try:
                 if options.database:
                     yield self._done(preflight_row(Path(options.database)))
@@ -254,6 +263,7 @@ class Gate:
             declared=self._declared,
             keep=self._cases_directory,
             environment=self._environment,
+            emitter=self._emitter,
         )
         for row in rows.rows(executor, self._slots):
             workspace.check_room()

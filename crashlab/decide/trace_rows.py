@@ -10,6 +10,7 @@ import msgspec
 from crashlab.decide.config import TraceConfig
 from crashlab.decide.evidence import Row, RowResult
 from crashlab.engine.campaign import Tally
+from crashlab.engine.events import Emitter
 from crashlab.engine.explore import Explored
 from crashlab.engine.io_sweep import Swept, sweep
 from crashlab.engine.recovery_crashes import RecoveryCrashes
@@ -20,12 +21,17 @@ from crashlab.engine.workspace import Workspace
 from crashlab.errors import CrashlabError, LabError
 from crashlab.model.case import Case, Param
 from crashlab.model.contract import FaultClass
+from crashlab.model.event import EventKind
+from crashlab.model.finding import Identity
+from crashlab.model.outcome import Outcome
 from crashlab.states.models import Model, Policy
 
 GROUP = "trace road"
 KILL_ROW = "every kill point, computed"
 RECOVERY_ROW = "crashes during recovery"
 SWEEP_ROW = "I/O errors at every call"
+EXAMPLES_MAX = 2
+"""So many failing trials of each finding go into the sweep's event."""
 
 
 class TraceOutcome(msgspec.Struct):
@@ -52,6 +58,7 @@ class TraceRows:
         declared: dict[str, Param],
         keep: Path | None,
         environment: dict[str, str],
+        emitter: Emitter | None = None,
     ) -> None:
         self._subject = subject
         self._config = config
@@ -60,6 +67,7 @@ class TraceRows:
         self._declared = declared
         self._keep = keep
         self._environment = environment
+        self._emitter = emitter or Emitter()
         self.outcome = TraceOutcome()
         self._recovery: RecoveryCrashes | None = None
 
@@ -113,6 +121,9 @@ class TraceRows:
             explored = job.result()
         except CrashlabError as error:
             return Row(GROUP, name, RowResult.INCONCLUSIVE, fault_class, detail=str(error)[:400])
+        self._emitter.emit(
+            EventKind.EXPLORED, row=name, fault_class=fault_class.value, explored=msgspec.to_builtins(explored)
+        )
         generated = sum(coverage.generated for coverage in explored.coverage)
         distinct = sum(coverage.distinct for coverage in explored.coverage)
         recoveries = sum(coverage.recoveries for coverage in explored.coverage)
@@ -172,6 +183,14 @@ class TraceRows:
         detail = f"{len(swept)} kinds of error, each call of {case.steps_max} steps failed in turn until none was left"
         if unfinished:
             detail = f"not every call was reached: {'; '.join(unfinished[:3])}"
+        self._emitter.emit(
+            EventKind.SWEPT,
+            row=SWEEP_ROW,
+            fault_class=FaultClass.IO_ERROR.value,
+            kinds=msgspec.to_builtins(swept),
+            identities={str(identity): count for identity, count in tally.identities.items()},
+            outcomes=[msgspec.to_builtins(outcome) for outcome in _examples(tally)],
+        )
         thin = bool(unfinished or errors or time.monotonic() > until)
         return Row(
             GROUP,
@@ -187,6 +206,15 @@ class TraceRows:
 
     def _io_params(self) -> dict[str, Param]:
         return {name: value for name, value in self._config.io_params.items() if name in self._declared}
+
+
+def _examples(tally: Tally) -> Iterator[Outcome]:
+    """The first failing trials of each identity."""
+    seen: dict[Identity, int] = {}
+    for outcome in tally.outcomes:
+        if any(seen.get(finding.identity, 0) < EXAMPLES_MAX for finding in outcome.findings):
+            seen.update((finding.identity, seen.get(finding.identity, 0) + 1) for finding in outcome.findings)
+            yield outcome
 
 
 def _recovery_row(crashes: RecoveryCrashes) -> Row:

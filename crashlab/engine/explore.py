@@ -6,7 +6,7 @@ the class's states (when least had begun) and at the latest (when most was acked
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ import msgspec
 
 from crashlab.engine.casedir import save_case
 from crashlab.engine.judge import EVIDENCE, clear_run
+from crashlab.engine.reach import Reach, reach
 from crashlab.engine.recover import restart_and_read
 from crashlab.engine.recovery_crashes import RecoveryCrasher, RecoveryCrashes, RecoveryLimits, Restarter
+from crashlab.engine.story import tell_story
 from crashlab.engine.timeline import annotate_case
 from crashlab.engine.verdict import judge_view
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, read_marks
+from crashlab.log.trace import TraceKind
 from crashlab.model.case import Case
 from crashlab.model.contract import Durability, FaultClass
 from crashlab.model.finding import Finding, Identity, Verdict
@@ -27,6 +30,7 @@ from crashlab.model.history import Ended, EndKind, History, StepState
 from crashlab.model.outcome import Outcome
 from crashlab.model.seed import rng_for
 from crashlab.oracles.view import Recovered, View
+from crashlab.sqlite.files import Triplet
 from crashlab.states.coverage import Coverage
 from crashlab.states.explore import Seen, explore
 from crashlab.states.materialise import Materialiser
@@ -39,6 +43,7 @@ from crashlab.writers.order import Order
 
 FAILURES_KEPT = 20
 KEPT_PER_IDENTITY = 2
+_TOLD = (TraceKind.SYNC, TraceKind.DIRSYNC, TraceKind.TRUNCATE, TraceKind.DELETE, TraceKind.RENAME)
 
 
 class ExploreOrder(msgspec.Struct, frozen=True, tag=True):
@@ -68,7 +73,7 @@ class Explored(msgspec.Struct, frozen=True):
     took where the contract allows a suffix to go, `lost_seconds_max` the seconds from the oldest of them to the
     crash. `undone_last`: times that only the last commit was undone, as a rollback journal's may be below EXTRA.
     `recovery`: crashes of the recoveries, None when they were not asked for; a class with one that does not
-    converge counts among the failures.
+    converge counts among the failures. `reach`: for each model, which moments of the run its states stand for.
     """
 
     coverage: tuple[Coverage, ...]
@@ -83,6 +88,7 @@ class Explored(msgspec.Struct, frozen=True):
     settings: dict[str, str] = {}
     recovery: RecoveryCrashes | None = None
     undone_last: int = 0
+    reach: tuple[Reach, ...] = ()
 
 
 def explore_recording(workload: Any, task: ExploreOrder, stage: Callable[[str], None]) -> Explored:
@@ -116,6 +122,7 @@ class _Explorer:
         self._lost_seconds = 0.0
         self._numbers = 0
         self._recovery: RecoveryCrashes | None = None
+        self._reach: list[Reach] = []
 
     def run(self, model: Model) -> None:
         kill = model.policy is Policy.KILL
@@ -140,7 +147,11 @@ class _Explorer:
         self._coverage.append(explored.coverage)
         explored.require_sound()
         self._stage("oracles")
-        failed = {seen.representative for seen in explored.seen if self._judge(seen, fault_class)}
+        failing = [seen for seen in explored.seen if self._judge(seen, fault_class)]
+        failed = {seen.representative for seen in failing}
+        main = Path(self._task.order.database).name
+        moments = [seen.first for seen in failing]
+        self._reach.append(reach(self._trace, main, model.policy.value, explored.states_at, moments))
         if self._task.recovery:
             sound = [seen for seen in explored.seen if seen.representative not in failed]
             self._crash_recoveries(sound, probe, model.policy, fault_class)
@@ -212,7 +223,7 @@ class _Explorer:
             self._undone += undone
             if findings:
                 failed = True
-                self._keep(state, history, findings)
+                self._keep(state, history, findings, seen.value)
             elif fault_class is FaultClass.POWER_LOSS:
                 self._measure_loss(view, history, state)
         if failed:
@@ -245,7 +256,7 @@ class _Explorer:
             self._lost_steps = len(lost)
             self._lost_seconds = max(0.0, (history.last_ns - lost[0][0]) / 1e9)
 
-    def _keep(self, state: CrashState, history: History, findings: tuple[Finding, ...]) -> None:
+    def _keep(self, state: CrashState, history: History, findings: tuple[Finding, ...], recovered: Recovered) -> None:
         fresh = False
         for finding in findings:
             count = self._identities.get(finding.identity, 0)
@@ -269,6 +280,10 @@ class _Explorer:
             evidence.mkdir(parents=True)
             with Materialiser(self._trace, evidence.parent / "states") as files:
                 files.export(state, evidence)
+            triplet = Triplet.of(evidence / Path(self._task.order.database).name)
+            rows = None if recovered.refused else recovered.rows
+            story = tell_story(history, rows, triplet, operations=self._operations(state.op))
+            outcome = msgspec.structs.replace(outcome, story=story)
             saved = save_case(
                 Path(self._task.keep),
                 outcome,
@@ -282,6 +297,13 @@ class _Explorer:
             clear_run(str(evidence.parent))
             outcome = msgspec.structs.replace(outcome, case_dir=str(saved))
         self._outcomes.append(outcome)
+
+    def _operations(self, moment: int) -> Iterator[tuple[int, str]]:
+        """What put bytes on the disk for good before a moment, or took a file away."""
+        trace = self._trace
+        for op in range(moment):
+            if trace.kinds[op] in _TOLD:
+                yield trace.ns[op], trace.describe(op).partition(" ")[2]
 
     def _history(self, moment: int) -> History:
         """The history at a moment, built once."""
@@ -306,4 +328,5 @@ class _Explorer:
             self._whole.settings,
             self._recovery,
             self._undone,
+            tuple(self._reach),
         )

@@ -16,10 +16,12 @@ import msgspec
 
 from crashlab.engine.casedir import save_case
 from crashlab.engine.recover import read_main_alone, restart_and_read
+from crashlab.engine.story import tell_story
 from crashlab.engine.verdict import judge_view
 from crashlab.errors import CrashlabError, LimitError, RecordError
 from crashlab.faults.crash_state import CrashStateFault
 from crashlab.faults.fault import parse_fault
+from crashlab.faults.states import StatesFault
 from crashlab.log.history import build_history
 from crashlab.log.reader import log_bases, merge, read_log
 from crashlab.log.record import Record
@@ -76,6 +78,8 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
     directory = Path(order.directory)
     stage("evidence")
     fault = parse_fault(case.fault)
+    if isinstance(fault, StatesFault):
+        raise RecordError(f"fault {case.fault}: a batch of states is for the trace road, which explores it")
     logs = [list(read_log(base)) for base in log_bases(task.recording or order.directory)]
     records = merge(logs)
     if isinstance(fault, CrashStateFault):
@@ -137,6 +141,9 @@ def _judge(workload: Any, task: JudgeOrder, stage: Callable[[str], None]) -> Out
         },
     )
     if findings and task.keep:
+        with contextlib.suppress(OSError):  # a story is an extra
+            story = tell_story(history, None if recovered.refused else recovered.rows, copy)
+            outcome = msgspec.structs.replace(outcome, story=story)
         with contextlib.suppress(LimitError):  # no room to keep it is no reason to lose what was found
             saved = save_case(
                 Path(task.keep),

@@ -22,11 +22,14 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EventKind(StrEnum):
     """The kinds of events that the engine and the gate emit."""
 
+    RUN_STARTED = "run-started"
     CAMPAIGN_STARTED = "campaign-started"
     TRIAL_FINISHED = "trial-finished"
     CAMPAIGN_FINISHED = "campaign-finished"
     GATE_STARTED = "gate-started"
     ROW_STARTED = "row-started"
     ROW_FINISHED = "row-finished"
+    EXPLORED = "explored"
+    SWEPT = "swept"
     GATE_FINISHED = "gate-finished"
     NOTE = "note"

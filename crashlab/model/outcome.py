@@ -5,6 +5,7 @@ import msgspec
 from crashlab.model.case import Case
 from crashlab.model.finding import Finding, Verdict
 from crashlab.model.history import Ended
+from crashlab.model.story import Story
 
 
 class Exposure(msgspec.Struct, frozen=True):
@@ -23,8 +24,27 @@ class Exposure(msgspec.Struct, frozen=True):
     main_alone: str = ""
 
 
+class StateCount(msgspec.Struct, frozen=True):
+    """What a trial that judges many computed crash states looked at; see `crashlab.states.coverage.Coverage`.
+
+    `generated` states were looked at, `distinct` of them different, in `classes` classes and on `disks` single disks;
+    real SQLite recovered `recoveries`, `cross_checked` of these to check a class. `failed`: states in failing classes.
+    """
+
+    generated: int = 0
+    distinct: int = 0
+    classes: int = 0
+    disks: int = 0
+    recoveries: int = 0
+    cross_checked: int = 0
+    failed: int = 0
+
+
 class Outcome(msgspec.Struct, frozen=True):
-    """What one trial showed. `phase` is where the writer was when it died; `fired` says how, or why not."""
+    """What one trial showed. `phase` is where the writer was when it died; `fired` says how, or why not.
+
+    `story` is there for failing trials that were kept, `states` for trials that judge many computed states.
+    """
 
     trial_id: str
     case: Case
@@ -40,3 +60,5 @@ class Outcome(msgspec.Struct, frozen=True):
     case_dir: str = ""
     settings: dict[str, str] = {}
     timings_us: dict[str, int] = {}
+    story: Story | None = None
+    states: StateCount | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from crashlab.sqlite.checksum import FRAME_HEADER
 from crashlab.sqlite.wal import Wal, latest_pages, parse_wal
 
-__all__ = ["Exposure", "measure_exposure"]
+__all__ = ["Exposure", "exposed_frames", "measure_exposure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,27 @@ def measure_exposure(main: bytes | memoryview, wal: bytes | memoryview, parsed: 
     if not log.committed:
         pages = len(main) // page_size if page_size else 0
         return Exposure(0, 0, 0, 0, 0, pages, pages)
+    exposed, pages_outside = _exposed(main, wal, log)
+    return Exposure(
+        frames=len(exposed),
+        pages=pages_outside,
+        bytes=len(exposed) * page_size,
+        commits=_commits(exposed, log.commits),
+        committed_frames=log.committed,
+        main_pages=len(main) // page_size,
+        database_pages=log.database_pages,
+    )
+
+
+def exposed_frames(main: bytes | memoryview, wal: bytes | memoryview, parsed: Wal | None = None) -> list[int]:
+    """Return the numbers of the exposed frames, as :class:`Exposure` defines them, newest first."""
+    log = parse_wal(wal) if parsed is None else parsed
+    return _exposed(main, wal, log)[0] if log.committed else []
+
+
+def _exposed(main: bytes | memoryview, wal: bytes | memoryview, log: Wal) -> tuple[list[int], int]:
+    """The exposed frames, newest first, and the number of pages whose newest image isn't in the main file."""
+    page_size = log.page_size
     stride = FRAME_HEADER + page_size
     exposed: list[int] = []
     outside: dict[int, bytes] = {}
@@ -67,15 +88,7 @@ def measure_exposure(main: bytes | memoryview, wal: bytes | memoryview, parsed: 
             settled.add(page)
         else:
             exposed.append(frame)
-    return Exposure(
-        frames=len(exposed),
-        pages=len(outside),
-        bytes=len(exposed) * page_size,
-        commits=_commits(exposed, log.commits),
-        committed_frames=log.committed,
-        main_pages=len(main) // page_size,
-        database_pages=log.database_pages,
-    )
+    return exposed, len(outside)
 
 
 def _commits(descending: list[int], commits: tuple[int, ...]) -> int:

@@ -61,10 +61,11 @@ class Seen(msgspec.Struct):
 
 
 class Exploration(msgspec.Struct):
-    """The outcome: coverage, and everything that is to be judged."""
+    """The outcome: coverage, and everything that is to be judged. `states_at[m]`: states looked at of moment m."""
 
     coverage: Coverage
     seen: list[Seen]
+    states_at: list[int] = []
 
     def require_sound(self) -> None:
         """Raise LabError when two members of one class differed."""
@@ -139,6 +140,7 @@ class _Explorer:
         self._mismatches: list[Mismatch] = []
         self._outside: Counter[str] = Counter()
         self._epochs: Iterator[Epoch] = iter(())
+        self._states_at = np.zeros(len(trace) + 1, dtype=np.int64)
         self.generated = self.distinct = self.recoveries = self.cross_checked = self.compared = 0
 
     def run(self, rng: Random, *, classes: bool, stop: Callable[[], bool] | None) -> Exploration:
@@ -158,6 +160,7 @@ class _Explorer:
             moment = int(batch.moments[-1])
             known = np.concatenate((known, hashes)) if (batch.moments == moment).all() else hashes
             self.generated += len(batch)
+            self._states_at += np.bincount(batch.moments, minlength=len(self._states_at))
             self.distinct += len(chosen)
             self._cover(batch, chosen, hashes, classes=classes)
             if len(self._mismatches) >= MISMATCHES_MAX:
@@ -192,7 +195,8 @@ class _Explorer:
             image_states=self.image_states,
             unjudged=self.unjudged,
         )
-        return Exploration(coverage, by_class + list(self._by_moment.values()) + list(self._by_disk.values()))
+        seen = by_class + list(self._by_moment.values()) + list(self._by_disk.values())
+        return Exploration(coverage, seen, self._states_at.tolist())
 
     def _enter(self, number: int) -> None:
         for epoch in self._epochs:
