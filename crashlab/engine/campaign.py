@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from enum import StrEnum
 
@@ -33,6 +33,9 @@ class StopReason(StrEnum):
 
     DONE = "all cases run"
     BUDGET = "the time budget was used up"
+    TRIALS = "the budget of trials was used up"
+    STATES = "the budget of crash states was used up"
+    FINDINGS = "the budget of findings was used up"
     FAILURES = "the limit of failures was reached"
     ERRORS = "the lab broke too often"
     DISK_FULL = "the lab's own disk is full"
@@ -40,16 +43,27 @@ class StopReason(StrEnum):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """A limit on everything: trials, seconds, failures; `slots` trials are in flight at once."""
+    """A limit on everything; `slots` trials are in flight at once.
+
+    `trials_max`: the campaign's trials. `seconds`, `failures_max`, `budget_trials` and `states_max` count what one call
+    adds, `findings_max` all different findings so far. Trials in flight are waited for.
+    """
 
     trials_max: int = 1_000_000
     seconds: float = 3600.0
     failures_max: int = 1_000_000
     slots: int = 2
+    budget_trials: int = 1_000_000_000
+    states_max: int = 1 << 62
+    findings_max: int = 1_000_000
 
 
 class Tally(msgspec.Struct):
-    """What a campaign has shown so far."""
+    """What a campaign has shown so far. `states`: crash states looked at.
+
+    `keep=False` is for long campaigns: of the outcomes only examples are kept, of each finding the first and the
+    first that was saved, of MISSED and ERROR the first.
+    """
 
     outcomes: list[Outcome] = []
     verdicts: dict[Verdict, int] = {}
@@ -57,10 +71,14 @@ class Tally(msgspec.Struct):
     identities: dict[Identity, int] = {}
     stop: StopReason = StopReason.DONE
     seconds: float = 0.0
+    states: int = 0
+    keep: bool = True
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome in."""
-        self.outcomes.append(outcome)
+        if self.keep or self._tells(outcome):
+            self.outcomes.append(outcome)
+        self.states += 0 if outcome.states is None else outcome.states.generated
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         if outcome.verdict in (Verdict.PASS, Verdict.FAIL):
             for phase in filter(None, outcome.phase.split(",")):
@@ -71,6 +89,20 @@ class Tally(msgspec.Struct):
     def count(self, verdict: Verdict) -> int:
         """How many trials had this verdict."""
         return self.verdicts.get(verdict, 0)
+
+    def _tells(self, outcome: Outcome) -> bool:
+        """Whether an outcome, not counted in yet, is an example of something new."""
+        if outcome.verdict in (Verdict.MISSED, Verdict.ERROR):
+            return not self.count(outcome.verdict)
+        for identity in (finding.identity for finding in outcome.findings):
+            if identity not in self.identities:
+                return True
+            if outcome.case_dir and not any(
+                kept.case_dir and any(finding.identity == identity for finding in kept.findings)
+                for kept in self.outcomes
+            ):
+                return True
+        return False
 
 
 def run_campaign(
@@ -83,8 +115,12 @@ def run_campaign(
     name: str = "campaign",
     check_room: Callable[[], None] = lambda: None,
     tally: Tally | None = None,
+    recorded: Container[int] = (),
 ) -> Tally:
     """Run cases until they or a limit end it; the tally says which.
+
+    A case's place among all cases is in its trial's id. `recorded` holds the places of those that ran before,
+    which are left out; `tally` then has their outcomes already.
 
     `tally` may be the caller's own: on KeyboardInterrupt it is labelled, the road closed, and the exception
     goes on, so what was found so far is kept. Limits count what this campaign adds.
@@ -93,17 +129,27 @@ def run_campaign(
     a trial showed meanwhile other than a pass counts as an ERROR: it says nothing about the subject.
     """
     tally = Tally() if tally is None else tally
-    failures_before = tally.count(Verdict.FAIL)
-    limits = msgspec.structs.replace(limits, failures_max=limits.failures_max + failures_before)
+    limits = msgspec.structs.replace(
+        limits,
+        failures_max=limits.failures_max + tally.count(Verdict.FAIL),
+        states_max=limits.states_max + tally.states,
+    )
+    errors_max = ERRORS_MAX + tally.count(Verdict.ERROR)
     started = time.monotonic()
     emitter.emit(EventKind.CAMPAIGN_STARTED, name=name, slots=limits.slots)
     pending: set[Future[Outcome]] = set()
-    number = 0
+    number = submitted = 0
     drained = full = False
     try:
         while True:
             while not drained and len(pending) < limits.slots:
+                while number in recorded and next(cases, None) is not None:
+                    number += 1
                 stop = _limit(tally, number, started, limits, check_room)
+                if submitted >= limits.budget_trials:
+                    stop = stop or StopReason.TRIALS
+                if tally.count(Verdict.ERROR) >= errors_max:
+                    stop = stop or StopReason.ERRORS
                 case = next(cases, None) if stop is None else None
                 if case is None:
                     drained = True
@@ -111,7 +157,7 @@ def run_campaign(
                     break
                 keep = _keep(tally)
                 pending.add(executor.submit(road.run, case, f"{name}-{number:06d}", keep=keep))
-                number += 1
+                number, submitted = number + 1, submitted + 1
             if not pending:
                 break
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -149,6 +195,8 @@ def run_campaign(
             stop=tally.stop.value,
             verdicts={verdict.value: count for verdict, count in tally.verdicts.items()},
             phases=dict(tally.phases),
+            states=tally.states,
+            findings=len(tally.identities),
             seconds=tally.seconds,
         )
     return tally
@@ -163,8 +211,10 @@ def _limit(
         return StopReason.BUDGET
     if tally.count(Verdict.FAIL) >= limits.failures_max:
         return StopReason.FAILURES
-    if tally.count(Verdict.ERROR) >= ERRORS_MAX:
-        return StopReason.ERRORS
+    if tally.states >= limits.states_max:
+        return StopReason.STATES
+    if len(tally.identities) >= limits.findings_max:
+        return StopReason.FINDINGS
     return None if _has_room(check_room) else StopReason.DISK_FULL
 
 

@@ -12,6 +12,7 @@ from crashlab.faults.hangup import HangUpFault
 from crashlab.faults.io_error import IoError
 from crashlab.faults.kill import Kill
 from crashlab.faults.none import NoFault
+from crashlab.faults.states import StatesFault
 from crashlab.faults.tap_kill import TapKill
 from crashlab.faults.text import FaultText, split_fault
 from crashlab.model.contract import FaultClass
@@ -53,6 +54,7 @@ PARSERS: dict[str, Callable[[FaultText], Fault]] = {
     "hangup": HangUpFault.parse,
     "io-error": IoError.parse,
     "damage": Damage.parse,
+    "states": StatesFault.parse,
 }
 
 

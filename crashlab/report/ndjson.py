@@ -1,17 +1,17 @@
 """NDJSON: one event a line, appended as they come, by one writer."""
 
 import errno
-import io
-import os
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 import msgspec
 
+from crashlab.engine.results.append import open_records
+from crashlab.engine.results.read import RECORDS
 from crashlab.errors import LimitError
 from crashlab.model.event import Event
 
-RECORDS = "records.ndjson"
+__all__ = ["FULL", "RECORDS", "RECORDS_BYTES_MAX", "NdjsonWriter", "open_records"]
+
 RECORDS_BYTES_MAX = 2 << 30
 FULL = "the disk of the records is full; free some space or point --results elsewhere"
 _encode = msgspec.json.Encoder().encode
@@ -53,22 +53,3 @@ class NdjsonWriter:
     def flush(self) -> None:
         """Push out what is buffered."""
         self._stream.flush()
-
-
-class _Records(io.FileIO):
-    """Each event goes to the file at once and whole: a run that is itself killed leaves only whole lines."""
-
-    def write(self, data: Any, /) -> int:
-        """Write all of it, or cut a torn line off again and raise."""
-        before = self.tell()
-        written = super().write(data)
-        if written != len(data):
-            self.truncate(before)
-            self.seek(before)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return written
-
-
-def open_records(directory: Path) -> IO[bytes]:
-    """Open a run's record file, `records.ndjson`, new."""
-    return cast("IO[bytes]", _Records(directory / RECORDS, "xb"))

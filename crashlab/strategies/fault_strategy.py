@@ -8,6 +8,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.faults.damage import FILES, OPERATIONS
 from crashlab.faults.fault import KINDS, parse_fault
 from crashlab.faults.kill import PHASES
+from crashlab.faults.states import POLICIES
 from crashlab.writers.order import OnHangUp
 
 Drawn = TypeVar("Drawn")
@@ -75,6 +76,12 @@ def fault_texts(*, kinds: tuple[str, ...] = KINDS, n_max: int = 50) -> st.Search
             _of(OPERATIONS),
             st.integers(0, 7),
             st.one_of(st.just(""), moments),
+        ),
+        "states": st.builds(
+            lambda policy, n, recovery: f"states@{policy}#{n}" + f" recovery={recovery}" * bool(recovery),
+            _of(POLICIES),
+            st.integers(1, 100_000),
+            st.integers(0, 4),
         ),
         "power-loss": st.builds(
             lambda op, keep, entries: f"power-loss@op={op} keep={keep:#x} entries={entries:#x}",

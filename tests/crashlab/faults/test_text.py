@@ -39,6 +39,11 @@ def test_different_faults_print_differently():
     ("text", "says"),
     [
         ("", "expected kind@selector"),
+        ("states@tron", "did you mean 'torn'"),
+        ("states@torn#0", "expected 1 to"),
+        ("states@torn#5+2", "needs a write to tear"),
+        ("states@torn recovery=101", "a whole number 0 to 100"),
+        ("states@torn recover=1", "did you mean 'recovery'"),
         ("kill@", "expected kind@selector"),
         ("kill @ack", "expected kind@selector"),
         ("kill@ack#17  delay=1us", "expected kind@selector"),
