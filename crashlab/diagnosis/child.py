@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from crashlab import errors
 from crashlab.errors import CrashlabError, LabError, LimitError
@@ -18,35 +18,63 @@ MEMORY_MAX = 4 << 30
 
 
 def ask_child(script: Path, job: str, order: Mapping[str, Any], *, what: str, seconds: float) -> dict[str, Any]:
-    """Run one job of a script and return its answer. `what` names the whole work in messages.
+    """Run one job of a script and return its answer; see :class:`Child`."""
+    with Child(script, job, order, what=what) as child:
+        return child.answer(seconds)
 
-    Raises:
-        LimitError: it took longer than `seconds`. LabError: the process could not start, or died.
-        CrashlabError: what the job raised.
+
+class Child:
+    """One job of a script under way, so that others can run beside it; it has ended when the context is left.
+
+    `what` names the whole work in messages. Raises LabError where the process can't start.
     """
-    import subprocess
 
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(script)],
-            input=json.dumps({"job": job, **order}).encode(),
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LimitError(f"{what} took longer than it was given ({job}); --deadline") from None
-    except OSError as error:
-        raise LabError(f"can't start a process for {what}: {error}") from error
-    try:
-        answered = json.loads(done.stdout)
-    except ValueError:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
-        raise LabError(f"a process of {what} ({job}) ended with code {done.returncode}: {last[0]}") from None
-    if "error" in answered:
-        raise getattr(errors, answered["kind"])(answered["error"])
-    found: dict[str, Any] = answered["answer"]
-    return found
+    def __init__(self, script: Path, job: str, order: Mapping[str, Any], *, what: str) -> None:
+        import subprocess
+
+        self._job, self._what = job, what
+        line = [sys.executable, "-I", str(script)]
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(line, stdin=pipe, stdout=pipe, stderr=pipe)
+        except OSError as error:
+            raise LabError(f"can't start a process for {what}: {error}") from error
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError), self._process.stdin as order_pipe:
+                order_pipe.write(json.dumps({"job": job, **order}).encode())
+            self._process.stdin = None  # or communicate would flush it
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """Wait for the answer, once.
+
+        Raises:
+            LimitError: it took longer than `seconds`. LabError: the process died.
+            CrashlabError: what the job raised.
+        """
+        from subprocess import TimeoutExpired
+
+        try:
+            output, complaints = self._process.communicate(timeout=seconds)
+        except TimeoutExpired:
+            raise LimitError(f"{self._what} took longer than it was given ({self._job}); --deadline") from None
+        try:
+            answered = json.loads(output)
+        except ValueError:
+            last = complaints.decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            code = self._process.returncode
+            raise LabError(f"a process of {self._what} ({self._job}) ended with code {code}: {last[0]}") from None
+        if "error" in answered:
+            raise getattr(errors, answered["kind"])(answered["error"])
+        found: dict[str, Any] = answered["answer"]
+        return found
 
 
 def answer(jobs: Mapping[str, Job]) -> None:

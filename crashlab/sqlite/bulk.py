@@ -115,7 +115,7 @@ def record_problems(flat: "Bytes", bulk: Bulk, usable: int) -> "Ints":
         total += serial
     if len(at):  # the few widest records are left, one at a time
         rest = np.stack((at, end, expected - total), axis=1).tolist()
-        wide = [begin > stop or _announced(flat[begin:stop]) != size for begin, stop, size in rest]
+        wide = [begin > stop or _announced(flat[begin:stop].tobytes()) != size for begin, stop, size in rest]
         wrong_cells.append(cells[np.array(wide, dtype=bool)])
     return np.unique(bulk.page[np.concatenate(wrong_cells)])
 
@@ -123,7 +123,10 @@ def record_problems(flat: "Bytes", bulk: Bulk, usable: int) -> "Ints":
 _VECTOR_COLUMNS = 2000
 _VECTOR_RECORDS = 64
 _VECTOR_BLOCKS = 200
-_SMALL = np.array([0, 1, 2, 3, 4, 6, 8, 8, 0, 0, _PAYLOAD_MAX, _PAYLOAD_MAX], dtype=np.int64)
+_SHORT = 128  # bytes of serial types up to which a plain loop is faster than numpy
+_SERIAL_BYTES = 6
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, _PAYLOAD_MAX, _PAYLOAD_MAX)
+_SMALL = np.array(_SIZES, dtype=np.int64)
 
 
 def _serials(flat: "Bytes", at: "Ints") -> "tuple[Ints, Ints]":
@@ -133,16 +136,29 @@ def _serials(flat: "Bytes", at: "Ints") -> "tuple[Ints, Ints]":
     return steps, np.where(kinds < 12, _SMALL[np.minimum(kinds, 11)], (kinds - 12) >> 1)
 
 
-def _announced(types: "Bytes") -> int:
+def _announced(types: bytes) -> int:
     """Bytes of values that a run of serial types announces; -1 where the last is cut off, or one is absurd."""
+    if len(types) > _SHORT:
+        return _announced_by_many(np.frombuffer(types, dtype=np.uint8))
+    total = value = length = 0
+    for byte in types:
+        value, length = value << 7 | byte & 0x7F, length + 1
+        if length > _SERIAL_BYTES:
+            return -1
+        if byte < 0x80:
+            total += _SIZES[value] if value < 12 else (value - 12) >> 1
+            value = length = 0
+    return total if not length else -1
+
+
+def _announced_by_many(types: "Bytes") -> int:
+    """The same, by numpy."""
     ends = np.flatnonzero(types < 0x80)
-    if not len(types):
-        return 0
     if not len(ends) or ends[-1] != len(types) - 1:
         return -1
     lengths = np.diff(ends, prepend=-1)
     longest = int(lengths.max())
-    if longest > 6:
+    if longest > _SERIAL_BYTES:
         return -1
     values = np.zeros(len(ends), dtype=np.int64)
     for place in range(longest):

@@ -80,7 +80,7 @@ class Journal:
 
 def parse_journal(data: Buffer, page_size: int = 0) -> Journal:
     """Parse a journal. ``page_size`` is the database's, for a header that leaves it 0."""
-    super_journal = _super_journal(data)
+    super_journal = super_journal_name(data)
     first = data.read(0, HEADER_SIZE)
     if not first:
         return _other(data, JournalState.EMPTY, "", super_journal)
@@ -148,8 +148,11 @@ def _records(
     return count, ""
 
 
-def _super_journal(data: Buffer) -> str:
-    """The name in the last bytes: page number, name, its length, its checksum, the magic number."""
+def super_journal_name(data: Buffer) -> str:
+    """The name of the super-journal that a journal belongs to, empty without one.
+
+    It is in the last bytes: page number, name, its length, its checksum, the magic number.
+    """
     tail = data.read(data.size - 16, 16)
     if len(tail) < 16 or tail[8:] != MAGIC:
         return ""

@@ -39,8 +39,9 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
     from crashlab.sqlite.check import open_evidence, open_readable
 
     entries = read_ledger(Path(order["ledger"]), order["ledger_name"]) if order["ledger"] else None
-    if not order["open"]:
-        return {}
+    refused = _refused(Path(order["main"]))
+    if refused is not None:
+        return {"refused": refused}
     answer: dict[str, Any] = {"features": {}}
     if order["backup"]:
         pages, answer["features"] = compare_pages(Path(order["main"]), Path(order["backup"]))
@@ -58,6 +59,25 @@ def ask(order: dict[str, Any]) -> dict[str, Any]:
             answer["backup"] = msgspec.to_builtins(older)
             answer["features"] |= features
     return answer
+
+
+def _refused(main: Path) -> str | None:
+    """Why SQLite is not to open a copy of this file; empty where that needs no words."""
+    from crashlab.sqlite.buffers import FileBuffer
+    from crashlab.sqlite.header import FileKind, read_header
+    from crashlab.sqlite.journal import super_journal_name
+
+    if not main.exists():
+        return ""
+    with FileBuffer(str(main)) as data:
+        if read_header(data.read(0, 512), data.size).kind is not FileKind.DATABASE:
+            return ""
+    journal = Path(f"{main}-journal")
+    if journal.exists():
+        with FileBuffer(str(journal)) as data:
+            if super_journal_name(data):
+                return "the journal names a super-journal, which an opener might delete"
+    return None
 
 
 if __name__ == "__main__":

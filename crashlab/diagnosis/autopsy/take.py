@@ -14,10 +14,9 @@ from crashlab.diagnosis.autopsy import advice
 from crashlab.diagnosis.autopsy.ranking import rank
 from crashlab.diagnosis.autopsy.report import BackupFacts, Facts, LedgerFacts, Report
 from crashlab.diagnosis.autopsy.signs import abnormal, in_words, verdict_of, with_checks
-from crashlab.diagnosis.child import ask_child
+from crashlab.diagnosis.child import Child
 from crashlab.diagnosis.evidence import Evidence, check_main, compared, is_there
 from crashlab.errors import LabError, LimitError
-from crashlab.sqlite.header import FileKind
 
 __all__ = ["autopsy"]
 
@@ -90,8 +89,9 @@ class _Run:
         before = self.child("take", files=[(role, path, self.copy_of(role)) for role, path in self.files.items()])[
             "facts"
         ]
-        facts = self.examine(keys=False)
-        asked = self.ask(facts)
+        with self.started("ask", **self.question()) as asking:  # beside it: it takes as long
+            facts = self.examine(keys=False)
+            asked = self.asked(asking)
         checks = {name: tuple(lines) for name, lines in asked.get("checks", {}).items()}
         if facts.whole.scope in ("sound", "index only") and (checks.get("integrity_check") or not checks):
             facts = self.examine(keys=True)
@@ -134,26 +134,27 @@ class _Run:
     def examine(self, *, keys: bool) -> Facts:
         return msgspec.convert(self.child("examine", main=str(self.main), keys=keys), Facts)
 
-    def ask(self, facts: Facts) -> dict[str, Any]:
-        """What SQLite says of a private copy; nothing where it must not or cannot open it."""
-        journal = facts.journal
-        opens = facts.header.kind == FileKind.DATABASE and not (journal and journal.super_journal)
-        if journal and journal.super_journal:
-            self.notes.append("SQLite was not asked: the journal names a super-journal, which an opener might delete")
-        order = {
+    def question(self) -> dict[str, Any]:
+        """What SQLite is asked about a private copy."""
+        return {
             "main": str(self.main),
-            "open": opens,
             "scratch": str(self.directory),
             "seconds": max(1.0, self.left() * 0.6),
             "ledger": self.copy_of("ledger") if "ledger" in self.files else "",
             "ledger_name": self.files.get("ledger", ""),
             "backup": self.copy_of("backup") if "backup" in self.files else "",
         }
+
+    def asked(self, child: Child) -> dict[str, Any]:
+        """SQLite's answer; nothing where it must not or cannot open it."""
         try:
-            return self.child("ask", **order)
+            answer = child.answer(self.left())
         except (LabError, LimitError) as error:
             self.notes.append(f"SQLite gave no answer about a private copy: {error}")
             return {}
+        if answer.get("refused"):
+            self.notes.append(f"SQLite was not asked: {answer['refused']}")
+        return answer
 
     def compare(self, before: dict[str, dict[str, Any]]) -> tuple[Evidence, ...]:
         """Look at the originals once more."""
@@ -168,4 +169,9 @@ class _Run:
 
     def child(self, job: str, **order: Any) -> dict[str, Any]:
         """Run one job in a process of its own and return its answer."""
-        return ask_child(_CHILD, job, order, what=f"the autopsy of {self.given}", seconds=self.left())
+        with self.started(job, **order) as child:
+            return child.answer(self.left())
+
+    def started(self, job: str, **order: Any) -> Child:
+        """The process of a job, under way."""
+        return Child(_CHILD, job, order, what=f"the autopsy of {self.given}")
