@@ -1,9 +1,8 @@
 """Patched copies of SQLite's method tables: one for each table that the VFS hands out."""
 
+from __future__ import annotations
+
 import ctypes
-from collections.abc import Callable
-from types import CodeType, TracebackType
-from typing import Any
 
 from crashlab.sqlite.tap.layout import (
     IO_METHODS_SIZES,
@@ -15,6 +14,12 @@ from crashlab.sqlite.tap.layout import (
     address_of,
 )
 from crashlab.sqlite.tap.operation import Operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, TracebackType
+    from typing import Any
 
 # SQLite's functions that take no mutex and do not wait are called without letting the GIL go: a round trip
 # less, and no other Python thread between a write and its record. The others may wait for a thread that
@@ -40,10 +45,10 @@ _kept: list[object] = []
 _codes: set[CodeType] = set()
 
 
-def real_function(operation: Operation, pointer: int) -> Callable[..., Any]:
+def real_function(operation: Operation, pointer: int, *, keep_gil: bool = False) -> Callable[..., Any]:
     """Return a Python function that calls the C function at `pointer`, the `operation` of a table or VFS."""
     signature = (METHODS.get(operation) or VFS_METHODS[operation])[1]
-    make = ctypes.PYFUNCTYPE if operation in _KEEP_GIL else ctypes.CFUNCTYPE
+    make = ctypes.PYFUNCTYPE if keep_gil or operation in _KEEP_GIL else ctypes.CFUNCTYPE
     return make(*signature)(pointer)
 
 
@@ -65,10 +70,17 @@ class Tables:
     """The patched copies, by the address of the table that they were copied from.
 
     `replace(operation, real)` returns the Python function to put in the place of `real`, or None to leave it.
+    `keep_gil`: no operation lets the GIL go, because only one thread at a time is inside SQLite at all.
     """
 
-    def __init__(self, replace: Callable[[Operation, Callable[..., Any]], Callable[..., Any] | None]) -> None:
+    def __init__(
+        self,
+        replace: Callable[[Operation, Callable[..., Any]], Callable[..., Any] | None],
+        *,
+        keep_gil: bool = False,
+    ) -> None:
         self._replace = replace
+        self._keep_gil = keep_gil
         self._copies: dict[int, int] = {}
 
     def patched(self, original: int) -> int:
@@ -86,7 +98,7 @@ class Tables:
             pointer = getattr(copy, name)
             if not pointer or METHODS_SINCE.get(operation, 1) > version:
                 continue
-            function = self._replace(operation, real_function(operation, pointer))
+            function = self._replace(operation, real_function(operation, pointer, keep_gil=self._keep_gil))
             if function is not None:
                 setattr(copy, name, callback_address(operation, function))
         _kept.append(copy)

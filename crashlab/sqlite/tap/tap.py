@@ -5,25 +5,33 @@ method table. No compiled code, and the program under test is not changed. Files
 not seen: install the tap before the program connects.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import sqlite3
 import sys
-import threading
-from collections.abc import Callable, Iterable
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from _thread import RLock, allocate_lock
 
 from crashlab.errors import LabError, LimitError, UsageError
 from crashlab.log.trace import Role
 from crashlab.sqlite.tap.call import Call, OpenFile
 from crashlab.sqlite.tap.layout import VFS_METHODS, Slot, Vfs
 from crashlab.sqlite.tap.library import find_bindings
-from crashlab.sqlite.tap.listener import Listener, chain
+from crashlab.sqlite.tap.listener import chain
 from crashlab.sqlite.tap.methods import PatchedVfs, Tables, came_from_callback, real_function
 from crashlab.sqlite.tap.operation import IO_ERROR_CODES, IOERR, NEVER_FAIL, VFS_OPERATIONS, Operation
-from crashlab.sqlite.tap.recorder import Recorder
 from crashlab.sqlite.tap.redelivery import raise_soon
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType, TracebackType
+    from typing import Any, Self
+
+    from crashlab.sqlite.tap.gate import Gate
+    from crashlab.sqlite.tap.listener import Listener
+    from crashlab.sqlite.tap.recorder import Recorder
 
 __all__ = ["Tap"]
 
@@ -37,16 +45,16 @@ _ROLE_BY_OPEN_FLAG = (
     (0x00004000, Role.SUPER_JOURNAL),
 )
 
-_installed: "list[Tap]" = []
-_installing = threading.Lock()
+_installed: list[Tap] = []
+_installing = allocate_lock()
 
 
 class Tap:
     """A tap on the SQLite behind a DB-API module, in this process; a context manager.
 
-    `listeners`: outermost first. `recorder`: innermost, it records what reaches the files. `module`: whose
-    SQLite. `phase()`: names the phase that the calling thread's program is in, for selectors that ask.
-    One tap can be installed at a time.
+    `listeners`: outermost first. `recorder`: innermost, it records what reaches the files. `gate`: stands before
+    all of them. `module`: whose SQLite. `phase()`: names the phase that the calling thread's program is in, for
+    selectors that ask. One tap can be installed at a time.
 
     Raises, from `install`: TapUnavailableError (saying which SQLite and why), UsageError (one is installed
     already). From `uninstall`: LabError when a listener raised, LimitError when the log's limit was reached.
@@ -56,17 +64,19 @@ class Tap:
         self,
         *listeners: Listener,
         recorder: Recorder | None = None,
+        gate: Gate | None = None,
         module: ModuleType = sqlite3,
         phase: Callable[[], str] | None = None,
     ) -> None:
         self.listeners = listeners
         self.recorder = recorder
+        self.gate = gate
         self.phase: Callable[[], str] = phase or (lambda: "")
         self.errors: list[Exception] = []
         self.files: dict[int, OpenFile] = {}
         self._module = module
         # Held while a file leaves `files`: after that its memory is SQLite's again and must not be written.
-        self._closing = threading.RLock()
+        self._closing = RLock()
         self._roles: dict[str, Role] = {}
         self._vfses: list[PatchedVfs] = []
         self._wanted = {operation for listener in listeners for operation in listener.operations}
@@ -95,7 +105,7 @@ class Tap:
         try:
             if self.recorder is not None:
                 self.recorder.attached(self)
-            tables = Tables(self._replacement)
+            tables = Tables(self._gated, keep_gil=self.gate is not None)
             for address in self.bindings.file_vfses():
                 self._patch(address, tables)
             for listener in self.listeners:
@@ -158,15 +168,26 @@ class Tap:
         def real(operation: Operation) -> Callable[..., Any]:
             return real_function(operation, slot(operation).value)
 
-        if self.recorder is not None or self._wanted - VFS_OPERATIONS or Operation.OPEN in self._wanted:
-            opener = self._opener(real(Operation.OPEN), tables)
-            vfs.replace(Operation.OPEN, slot(Operation.OPEN), opener)
-        if self.recorder is not None or Operation.DELETE in self._wanted:
-            vfs.replace(Operation.DELETE, slot(Operation.DELETE), self._deleter(real(Operation.DELETE)))
+        def replace(operation: Operation, function: Callable[..., Any]) -> None:
+            if self.gate is not None and operation is not Operation.RANDOMNESS:
+                function = self.gate.stand_before(operation, function)
+            vfs.replace(operation, slot(operation), function)
+
+        whole = self.recorder is not None or self.gate is not None
+        if whole or self._wanted - VFS_OPERATIONS or Operation.OPEN in self._wanted:
+            replace(Operation.OPEN, self._opener(real(Operation.OPEN), tables))
+        if whole or Operation.DELETE in self._wanted:
+            replace(Operation.DELETE, self._deleter(real(Operation.DELETE)))
         for operation in (Operation.ACCESS, Operation.SLEEP, Operation.RANDOMNESS):
             if operation in self._wanted:
                 layers = chain(self._listening(operation), _performer(real(operation)))
-                vfs.replace(operation, slot(operation), self._vfs_function(operation, layers))
+                replace(operation, self._vfs_function(operation, layers))
+            elif self.gate is not None and operation is not Operation.RANDOMNESS:
+                replace(operation, real(operation))
+
+    def _gated(self, operation: Operation, real: Callable[..., Any]) -> Callable[..., Any] | None:
+        function = self._replacement(operation, real)
+        return function if self.gate is None else self.gate.stand_before(operation, function or real)
 
     def _replacement(self, operation: Operation, real: Callable[..., Any]) -> Callable[..., Any] | None:
         """Return what to put in the place of a method of an open file, or None."""
@@ -274,7 +295,7 @@ class Tap:
 
         return function
 
-    def _struck(self, lost: "sys.UnraisableHookArgs") -> None:
+    def _struck(self, lost: sys.UnraisableHookArgs) -> None:
         """A signal handler raised at the first instruction of a callback, before its `try`.
 
         ctypes then answers SQLite with whatever it likes, and the call was not made: the run is worth nothing.

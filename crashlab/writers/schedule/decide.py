@@ -75,9 +75,9 @@ Answer: TypeAlias = Grant | tuple[int, int, str]
 class Decide(Protocol):
     """Who goes on, and for how long before it is asked again."""
 
-    def __call__(self, why: Why, actor: int, call: int, runnable: Sequence[int]) -> Answer:
+    def __call__(self, why: Why, actor: int, call: int, points: int, runnable: Sequence[int], /) -> Answer:
         """Choose one of `runnable`.
 
         `actor`: who ran (-1 at START). `call`: at a POINT the number in `CALLS` of what it is about to do, or
-        Mark.STEP; at a YIELD the Mark that says why; else Mark.FINISH.
+        Mark.STEP; at a YIELD the Mark that says why; else Mark.FINISH. `points`: passed so far by all, this one not.
         """

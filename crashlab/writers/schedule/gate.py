@@ -1,0 +1,80 @@
+"""The gate at the tap: every call of SQLite is a point of the running actor."""
+
+import contextlib
+from _thread import get_ident
+from collections.abc import Callable
+from typing import Any
+
+from crashlab.sqlite.tap.layout import Slot
+from crashlab.sqlite.tap.operation import Operation
+from crashlab.writers.schedule.decide import CALLS, Mark
+from crashlab.writers.schedule.turns import AbandonedError, Turns
+
+__all__ = ["PointGate"]
+
+
+class PointGate:
+    """Stands before all operations and counts the grants of `turns` down; see `crashlab.sqlite.tap.gate`."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+
+    def stand_before(self, operation: Operation, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return what SQLite calls in the place of `function`."""
+        if operation is Operation.SLEEP:
+            return self._sleeping(function)
+        turns, code, append = self._turns, CALLS[operation], self._turns.trace.append
+
+        def passing(*arguments: Any) -> Any:
+            if not turns.on:
+                return function(*arguments)
+            if turns.left and get_ident() == turns.ident:
+                turns.left -= 1
+            else:
+                told = turns.stop(code, operation)
+                if told is not None:
+                    return told
+            append(turns.base | code)
+            rc = function(*arguments)
+            append(rc & 0xFF if rc else 0)
+            return rc
+
+        if operation is Operation.SHM_MAP:
+            return self._mapping(passing)
+        if operation in (Operation.SHM_UNMAP, Operation.CLOSE):
+            return self._unmapping(passing)
+        return passing
+
+    def _sleeping(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A sleep lasts no time: others run meanwhile."""
+        turns = self._turns
+
+        def sleeping(vfs: int, microseconds: int) -> Any:
+            if not turns.mine:
+                return function(vfs, microseconds)
+            with contextlib.suppress(AbandonedError):  # it may not cross C; the calls that follow fail
+                turns.wait(Mark.SLEEP)
+            return microseconds
+
+        return sleeping
+
+    def _mapping(self, passing: Callable[..., Any]) -> Callable[..., Any]:
+        """Remember where the wal-index's first region lies: while the file has it mapped it can be read there."""
+        mapped = self._turns.mapped
+
+        def mapping(file: int, region: int, size: int, extend: int, out: int) -> Any:
+            rc = passing(file, region, size, extend, out)
+            if rc == 0 and region == 0 and (address := Slot(out).value):
+                mapped[file] = address
+            return rc
+
+        return mapping
+
+    def _unmapping(self, passing: Callable[..., Any]) -> Callable[..., Any]:
+        mapped = self._turns.mapped
+
+        def unmapping(file: int, *arguments: Any) -> Any:
+            mapped.pop(file, None)
+            return passing(file, *arguments)
+
+        return unmapping
