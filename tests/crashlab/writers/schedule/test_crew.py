@@ -1,0 +1,195 @@
+"""A crew keeps the contract of `decide` with processes: replays, waits, kills, ends told by name, no process left."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from crashlab.errors import LabError, SubjectError
+from crashlab.writers.schedule.decide import ENDLESS, Grant, Mark, Why
+from crashlab.writers.schedule.processes.crew import Crew
+from crashlab.writers.schedule.processes.memory import Shared
+from crashlab.writers.schedule.processes.turns import ActorTurns
+
+CALL = 3
+STEPS, CALLS = 3, 5
+TOLD = 9
+
+
+class Counting:
+    """Passes a point for each step and for each call in it; orders say what else it does."""
+
+    def __init__(self, actor: int, shared: Shared) -> None:
+        self._actor, self._shared = actor, shared
+
+    def open(self, turns: ActorTurns, order: bytes) -> None:
+        self._turns, self._order = turns, order.decode()
+        if self._order == "no-open":
+            raise RuntimeError("no such file")
+
+    def play(self) -> None:
+        turns = self._turns
+        if self._order == "raises":
+            raise RuntimeError("nobody is home")
+        for step in range(STEPS):
+            turns.step_begins()
+            for _ in range(CALLS):
+                told = self._call()
+                if told is not None:
+                    self._shared.append(2, self._actor, b"%d" % told)
+            if self._order.startswith("waits") and not turns.wait(Mark.BUSY, timed=self._order != "waits-forever"):
+                self._shared.append(3, self._actor, b"")
+            if self._order == "spins":
+                while True:
+                    pass
+            if self._order == "sleeps":
+                time.sleep(60)
+            if self._order == "dies":
+                os.kill(os.getpid(), signal.SIGTERM)
+            self._shared.append(1, self._actor, b"%d" % step)
+            turns.step_ends()
+
+    def close(self) -> None:
+        self._shared.append(4, self._actor, b"")
+
+    def _call(self) -> int | None:
+        turns = self._turns
+        if turns.left:
+            turns.left -= 1
+        else:
+            told = turns.stop(CALL, None if self._order == "deaf" else object())  # type: ignore[arg-type]
+            if told is not None:
+                return told
+        turns.trace += bytes((turns.base | CALL, 0))
+        return None
+
+
+class Preempting:
+    """Takes control away after so many points, and gives it to another; then lets everybody go on."""
+
+    def __init__(self, seed: int, faults: Sequence[str] = ()) -> None:
+        self._rng = random.Random(seed)
+        self._calls = [self._rng.randint(1, 12) for _ in range(4)]
+        self._faults = list(faults)
+
+    def __call__(self, why: Why, actor: int, call: int, points: int, runnable: Sequence[int], /) -> Grant:
+        others = [other for other in runnable if other != actor] or list(runnable)
+        fault = self._faults.pop(0) if self._faults and self._calls else ""
+        return Grant(self._rng.choice(others), self._calls.pop(0) if self._calls else ENDLESS, fault)
+
+
+class Replaying:
+    def __init__(self, segments: Sequence[tuple[int, int, str]]) -> None:
+        self._segments = list(segments)
+
+    def __call__(self, why: Why, actor: int, call: int, points: int, runnable: Sequence[int], /) -> Grant:
+        return Grant(*self._segments.pop(0))
+
+
+def strike(crew: Crew, actor: int, fault: str, call: int) -> None:
+    if fault == "kill":
+        crew.kill(actor)
+    elif fault == "power":
+        crew.stop_here("power")
+    else:
+        crew.answer(actor, TOLD)
+
+
+@pytest.fixture
+def crew():
+    made = Crew(3, Counting, points_max=500, grant_s=0.5, strike=strike)
+    pids = made._pids
+    yield made
+    made.close()
+    assert pids == [0, 0, 0]
+
+
+def told(crew: Crew, kind: int) -> list[tuple[int, bytes]]:
+    return [(record.process, record.payload) for record in crew.shared.records() if record.kind == kind]
+
+
+def test_a_schedule_is_told_by_its_segments_and_replays_from_them(crew):
+    seen = set()
+    for seed in range(20):
+        course = crew.run([b""] * 3, Preempting(seed))
+        first = (course.segments, crew.shared.trace(), crew.shared.records())
+        assert sum(calls for _, calls, _ in course.segments) == 3 * STEPS * (CALLS + 1)
+        assert len(first[1]) == 2 * 3 * STEPS * (CALLS + 1)
+        again = crew.run([b""] * 3, Replaying(course.segments))
+        assert (again.segments, crew.shared.trace(), crew.shared.records()) == first
+        seen.add(first[1])
+    assert len(seen) > 15
+
+
+def test_a_wait_ends_when_another_completes_a_step_or_when_nobody_else_can_run(crew):
+    crew.run([b"waits", b"", b""], Replaying([(0, 6, ""), (1, 99, ""), (0, 99, ""), (2, 99, ""), *[(0, 99, "")] * 9]))
+    assert told(crew, 3) == [(0, b"")]  # the third; the others ended with the steps of actors 1 and 2
+    course = crew.run([b"waits-forever", b"", b""], Replaying([(1, 99, ""), (2, 99, ""), (0, 99, "")]))
+    assert course.gave_up == "deadlock"
+
+
+def test_a_killed_actor_is_gone_the_others_go_on_and_it_is_there_again_in_the_next_schedule(crew):
+    course = crew.run([b""] * 3, Replaying([(0, 8, "kill"), (1, 99, ""), (2, 99, "")]))
+    assert course.segments == [(0, 8, "kill"), (1, 18, ""), (2, 18, "")]
+    assert course.ends == ["killed", "", ""]
+    assert told(crew, 1) == [(0, b"0"), *[(actor, b"%d" % n) for actor in (1, 2) for n in range(STEPS)]]
+    assert told(crew, 4) == [(1, b""), (2, b"")]
+    assert crew.run([b""] * 3, Preempting(3)).ends == ["", "", ""]
+
+
+def test_an_answer_is_given_in_the_place_of_the_call_before_which_the_actor_stood(crew):
+    course = crew.run([b""] * 3, Replaying([(0, 8, "io"), (1, 99, ""), (0, 99, ""), (2, 99, "")]))
+    assert told(crew, 2) == [(0, b"%d" % TOLD)]
+    assert course.segments == [(0, 8, "io"), (1, 18, ""), (0, 9, ""), (2, 18, "")]
+
+
+def test_all_are_killed_where_the_power_goes(crew):
+    course = crew.run([b""] * 3, Replaying([(0, 8, ""), (1, 3, "power")]))
+    assert (course.gave_up, course.segments) == ("power", [(0, 8, ""), (1, 3, "power")])
+    assert told(crew, 4) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "says"),
+    [
+        (b"spins", "spins: actor 1 at test_crew.py:"),
+        (b"sleeps", "waits: actor 1 at test_crew.py:"),
+    ],
+)
+def test_an_actor_that_does_not_come_back_is_told_by_what_it_does_and_where(crew, order, says):
+    began = time.monotonic()
+    course = crew.run([b"", order, b""], Replaying([(1, 99, "")]))
+    assert course.gave_up.startswith(says)
+    assert course.gave_up.endswith(" in play")
+    assert time.monotonic() - began < 5
+    assert crew.run([b""] * 3, Preempting(3)).gave_up == ""
+
+
+def test_an_actor_that_ends_by_itself_or_raises_is_told_and_the_others_go_on(crew):
+    course = crew.run([b"dies", b"raises", b""], Preempting(2))
+    assert course.ends == ["died: signal 15", "raised: RuntimeError: nobody is home", ""]
+    assert len(told(crew, 1)) == STEPS
+
+
+def test_what_cannot_be_run_is_refused_by_name(crew):
+    with pytest.raises(SubjectError, match="actor 1, opening: raised: RuntimeError: no such file"):
+        crew.run([b"", b"no-open", b""], Preempting(1))
+    with pytest.raises(LabError, match="chose actor 7, who cannot run"):
+        crew.run([b""] * 3, Replaying([(7, 1, "")]))
+    plain = Crew(1, Counting)
+    try:
+        with pytest.raises(LabError, match="fault 'kill'"):
+            plain.run([b""], Replaying([(0, 1, "kill")]))
+    finally:
+        plain.close()
+
+
+def test_too_many_points_end_a_schedule(crew):
+    small = Crew(1, Counting, points_max=7)
+    try:
+        assert small.run([b""], Replaying([(0, ENDLESS, "")] * 9)).gave_up == "points"
+    finally:
+        small.close()
