@@ -4,8 +4,11 @@ The names below are the public API (`crashlab.api` says what they are). They are
 PEP 562, so `import crashlab` costs next to nothing: the pytest plugin is in every test session.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -98,6 +101,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first used; `crashlab.hazards` and `crashlab.recipes` are modules."""
+    from importlib import import_module
+
     if name in ("hazards", "recipes"):
         return import_module(f"crashlab.{name}")
     if name not in __all__:

@@ -1,10 +1,12 @@
 """Appending to the log: no system call per record, safe for threads, alive after a kill."""
 
+from __future__ import annotations
+
 import mmap
 import os
-import threading
+from _thread import RLock
+from _thread import get_ident as _get_ident
 from time import monotonic_ns
-from typing import TYPE_CHECKING, TypeAlias
 
 from crashlab.errors import LimitError
 from crashlab.log.format import (
@@ -20,10 +22,14 @@ from crashlab.log.format import (
     segment_name,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from crashlab.model.step import Effect
 
-_get_ident = threading.get_ident
+    _Place: TypeAlias = "tuple[int, int, _Segment | None]"
+    _Record: TypeAlias = "tuple[_Place, int, int, int, bytes, _Place]"
 
 
 def _encode(value: object) -> bytes:
@@ -49,10 +55,6 @@ class _Segment:
         self.words = memoryview(self.map).cast("Q")
 
 
-_Place: TypeAlias = "tuple[int, int, _Segment | None]"
-_Record: TypeAlias = "tuple[_Place, int, int, int, bytes, _Place]"
-
-
 class LogWriter:
     """The log of one process. Every method is safe to call from any thread.
 
@@ -70,7 +72,7 @@ class LogWriter:
         self.process = process
         self._segment_bytes = segment_bytes
         self._segments_max = min(SEGMENTS_MAX, max(1, bytes_max // segment_bytes))
-        self._lock = threading.RLock()
+        self._lock = RLock()
         # Next sequence number, next position and the segment, moved in one store: a signal handler that raises
         # can come between any two others, and a record must then be there wholly or not at all.
         self._at: _Place = (0, 0, None)
@@ -81,7 +83,7 @@ class LogWriter:
         self._pid = os.getpid()
         self._open_segment(0, self._at)
 
-    def _open_segment(self, payload: int, at: "_Place") -> None:
+    def _open_segment(self, payload: int, at: _Place) -> None:
         """Go on in a new segment, unless somebody has moved on from `at` meanwhile (its file stays empty)."""
         self._number += 1
         number = self._number
@@ -119,7 +121,7 @@ class LogWriter:
             self._put(record)
             return seq
 
-    def _put(self, record: "_Record") -> None:
+    def _put(self, record: _Record) -> None:
         """Write a record at its place and publish it; doing it twice does no harm."""
         at, kind, ns, thread, payload, after = record
         seq, position, segment = at
@@ -137,7 +139,7 @@ class LogWriter:
 
         Its process number there is its pid, so that its steps and phases are not taken for its parent's.
         """
-        self._lock = threading.RLock()  # a thread of the parent may have held the old one
+        self._lock = RLock()  # a thread of the parent may have held the old one
         self.process = self._pid = os.getpid()
         self.base = f"{self.base}-fork{self._pid}"
         self._number = -1
@@ -145,11 +147,11 @@ class LogWriter:
         self._pending = None
         self._open_segment(0, self._at)
 
-    def begin(self, lane: str, seq: int, effects: "tuple[Effect, ...]") -> None:
+    def begin(self, lane: str, seq: int, effects: tuple[Effect, ...]) -> None:
         """Record that a step begins, with the effects that it may have."""
         self.append(Kind.BEGIN, _encode((lane, seq, effects)))
 
-    def ack(self, lane: str, seq: int, effects: "tuple[Effect, ...] | None") -> None:
+    def ack(self, lane: str, seq: int, effects: tuple[Effect, ...] | None) -> None:
         """Record that a step's commit returned; None means that all its possible effects happened."""
         self.append(Kind.ACK, _encode((lane, seq, effects)))
 

@@ -1,14 +1,18 @@
 """One call of SQLite to its operating system layer, as a listener sees it."""
 
+from __future__ import annotations
+
 import ctypes
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from _thread import get_ident
 
 from crashlab.log.trace import Role
 from crashlab.sqlite.tap.operation import SHM_OPERATIONS, Operation
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from crashlab.sqlite.tap.tap import Tap
 
 # Where each operation's arguments hold what; argument 0 is the file (or the VFS).
@@ -85,7 +89,7 @@ class Call:
     __slots__ = ("_name", "arguments", "file", "inner", "operation", "performed", "tap")
 
     def __init__(
-        self, tap: "Tap", operation: Operation, file: OpenFile | None, arguments: tuple[Any, ...], name: str = ""
+        self, tap: Tap, operation: Operation, file: OpenFile | None, arguments: tuple[Any, ...], name: str = ""
     ) -> None:
         self.tap = tap
         self.operation = operation
@@ -134,7 +138,7 @@ class Call:
     @property
     def thread(self) -> int:
         """Identity of the calling thread."""
-        return threading.get_ident()
+        return get_ident()
 
     def data(self) -> bytes:
         """A copy of the bytes that a write is to write, or that a read (afterwards) has read."""

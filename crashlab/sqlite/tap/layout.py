@@ -5,10 +5,15 @@ https://sqlite.org/c3ref/vfs.html). Every pointer is a raw `c_void_p`: SQLite ke
 it gives to `xOpen`, and a `c_char_p` would hand it the address of a copy that is soon gone.
 """
 
+from __future__ import annotations
+
 import ctypes
-from typing import Any
 
 from crashlab.sqlite.tap.operation import Operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 P, INT, I64 = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 

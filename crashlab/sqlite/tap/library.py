@@ -4,24 +4,29 @@ A process may hold several SQLites. The right one is found through the extension
 and then proven: a VFS registered in it under a name of ours must be seen by the module's `connect`.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import sqlite3
 import sys
-import threading
-from types import ModuleType
-from typing import Any
+from _thread import allocate_lock
 
 from crashlab.errors import TapUnavailableError
 from crashlab.sqlite.tap.layout import INT, VFS_METHODS, VFS_V3_BYTES, P, Slot, Vfs, address_of
 from crashlab.sqlite.tap.operation import CANTOPEN, Operation
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
 __all__ = ["Bindings", "find_bindings", "tap_problem"]
 
 _PROBE = "crashlab-probe"
 _WINDOWS_NAMES = ("sqlite3.dll", "libsqlite3-0.dll")
-_found: dict[str, "Bindings"] = {}
-_finding = threading.Lock()
+_found: dict[str, Bindings] = {}
+_finding = allocate_lock()
 
 
 class Bindings:

@@ -1,12 +1,13 @@
 """What listens at the tap, and how several listeners make one chain."""
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
-from crashlab.sqlite.tap.call import Call
-from crashlab.sqlite.tap.operation import Operation
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from crashlab.sqlite.tap.call import Call
+    from crashlab.sqlite.tap.operation import Operation
     from crashlab.sqlite.tap.tap import Tap
 
 
@@ -31,10 +32,10 @@ class Listener:
     def after(self, call: Call, rc: int) -> None:
         """Called when it is over, with the result code that SQLite is told."""
 
-    def attached(self, tap: "Tap") -> None:
+    def attached(self, tap: Tap) -> None:
         """Called when the tap has been installed."""
 
-    def detached(self, tap: "Tap") -> None:
+    def detached(self, tap: Tap) -> None:
         """Called when the tap has been removed."""
 
 

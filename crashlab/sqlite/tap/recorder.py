@@ -5,20 +5,24 @@ SQLite asked for: a write that a listener refused is not there, one that a liste
 short as it was.
 """
 
+from __future__ import annotations
+
 import ctypes
 import itertools
 import os
 import sys
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from _thread import RLock
 
 from crashlab.log.trace import DIRSYNC_BIT, DONE, HEAD, Role, TraceKind, encode_name, start_payload
-from crashlab.log.writer import LogWriter
-from crashlab.sqlite.tap.call import OpenFile
 from crashlab.sqlite.tap.operation import NOT_FOUND, Operation
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from crashlab.log.writer import LogWriter
+    from crashlab.sqlite.tap.call import OpenFile
     from crashlab.sqlite.tap.tap import Tap
 
 _OPEN_CREATE = 0x00000004
@@ -46,11 +50,11 @@ class Recorder:
         self._wants_directory_syncs = directory_syncs
         # SQLite resolves links before it opens, so the directory must be compared resolved.
         self._directory = os.path.realpath(directory)
-        self._lock = threading.RLock()  # re-entered when a garbage-collected connection closes inside a call
+        self._lock = RLock()  # re-entered when a garbage-collected connection closes inside a call
         self._numbers = itertools.count(1)
         self._directory_syncs = False
 
-    def attached(self, tap: "Tap") -> None:
+    def attached(self, tap: Tap) -> None:
         """The tap is about to be installed."""
         self._directory_syncs = (
             self._wants_directory_syncs
@@ -63,7 +67,7 @@ class Recorder:
         relative = _inside(self._directory, name)
         return name if relative is None else relative
 
-    def wrap(self, operation: Operation, real: Callable[..., int], tap: "Tap") -> Callable[..., int] | None:
+    def wrap(self, operation: Operation, real: Callable[..., int], tap: Tap) -> Callable[..., int] | None:
         """Return `real` with its record around it, or None for what is not recorded."""
         match operation:
             case Operation.WRITE:
@@ -116,7 +120,7 @@ class Recorder:
     def _done(self, start: int, rc: int) -> None:
         self._log.append(_DONE, DONE.pack(start, rc))
 
-    def _write(self, real: Callable[..., int], tap: "Tap") -> Callable[..., int]:
+    def _write(self, real: Callable[..., int], tap: Tap) -> Callable[..., int]:
         append, head, done = self._log.append, HEAD.pack, DONE.pack
         string_at, lock, lookup = ctypes.string_at, self._lock, tap.files.get
 

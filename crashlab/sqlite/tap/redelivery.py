@@ -1,10 +1,15 @@
 """What a signal handler raised inside a callback is raised anew, once the program's own code runs again."""
 
+from __future__ import annotations
+
 import ctypes
 import sys
-import threading
 import time
-from types import FrameType
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
 
 DELAY_S = 0.001
 # A listener may hold a call for long (a pause); after so many looks the exception comes all the same.
@@ -15,7 +20,9 @@ _TAP = __name__.rpartition(".")[0]
 def raise_soon(error: type[BaseException]) -> None:
     """Raise `error` in this thread as soon as it is outside the tap: raised inside, it would vanish in C."""
     # Thread.start() waits for the new thread, and may be struck in that wait: the look at the frames prevents it.
-    threading.Thread(target=_raise_outside, args=(threading.get_ident(), error), daemon=True).start()
+    import threading
+
+    threading.Thread(target=_raise_outside, args=(get_ident(), error), daemon=True).start()
 
 
 def _raise_outside(thread: int, error: type[BaseException]) -> None:

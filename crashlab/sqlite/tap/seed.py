@@ -5,22 +5,23 @@ SQLite's generator is one for the process and takes its state from the default V
 same bytes every time. Threads draw in the order in which they come.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
-import random
-import weakref
-from typing import TYPE_CHECKING
+from _random import Random
 
 from crashlab.model.seed import subseed
-from crashlab.sqlite.tap.call import Call
 from crashlab.sqlite.tap.listener import Listener
 from crashlab.sqlite.tap.operation import Operation
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from crashlab.sqlite.tap.call import Call
     from crashlab.sqlite.tap.library import Bindings
     from crashlab.sqlite.tap.tap import Tap
 
-_attached: "weakref.WeakSet[Seed]" = weakref.WeakSet()
+_attached: list[Seed] = []
 _hooked = False
 
 
@@ -31,27 +32,28 @@ class Seed(Listener):
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._rng = random.Random(subseed(seed, "sqlite"))
+        self._rng = Random(subseed(seed, "sqlite"))
         self._forks = 0
         self._bindings: Bindings | None = None
 
-    def attached(self, tap: "Tap") -> None:
+    def attached(self, tap: Tap) -> None:
         """Start SQLite's generator anew, from the seed."""
         self._bindings = tap.bindings
-        self._rng = random.Random(subseed(self._seed, "sqlite"))
+        self._rng = Random(subseed(self._seed, "sqlite"))
         _hook_forks()
-        _attached.add(self)
+        _attached.append(self)
         self._restart()
 
-    def detached(self, tap: "Tap") -> None:
+    def detached(self, tap: Tap) -> None:
         """Start SQLite's generator anew, from real randomness."""
-        _attached.discard(self)
+        if self in _attached:
+            _attached.remove(self)
         self._restart()
 
     def before(self, call: Call) -> int | None:
         """Fill the buffer."""
         size = call.size
-        ctypes.memmove(call.pointer, self._rng.randbytes(size), size)
+        ctypes.memmove(call.pointer, self._rng.getrandbits(8 * size).to_bytes(size, "little"), size)
         return size
 
     def _restart(self) -> None:
@@ -64,7 +66,7 @@ class Seed(Listener):
     def _forked(self) -> None:
         self._seed = subseed(self._seed, "fork", self._forks)
         self._forks = 0
-        self._rng = random.Random(subseed(self._seed, "sqlite"))
+        self._rng = Random(subseed(self._seed, "sqlite"))
         self._restart()
 
 
@@ -77,10 +79,10 @@ def _hook_forks() -> None:
 
 
 def _before_fork() -> None:
-    for seed in list(_attached):
+    for seed in _attached:
         seed._forking()
 
 
 def _after_fork() -> None:
-    for seed in list(_attached):
+    for seed in _attached:
         seed._forked()

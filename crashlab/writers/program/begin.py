@@ -1,22 +1,31 @@
-"""What the start-up hook puts in place in a process of the program, before the program's first line."""
+"""What the start-up hook puts in place in a process of the program, before the program's first line.
+
+The program waits for every import made here, so they are few, and those of other modules are made where they are used.
+"""
+
+from __future__ import annotations
 
 import atexit
 import ctypes
 import os
-import signal
 import sys
-from typing import Any
 
 from crashlab.errors import CrashlabError
 from crashlab.log.writer import LogWriter
-from crashlab.model.seed import subseed
-from crashlab.sqlite.tap import Listener, Recorder, Seed, Tap
+from crashlab.sqlite.tap.recorder import Recorder
+from crashlab.sqlite.tap.seed import Seed
+from crashlab.sqlite.tap.tap import Tap
 from crashlab.writers.program.guard import Guard
-from crashlab.writers.program.output import AckLines
 from crashlab.writers.program.spool import Spool
 from crashlab.writers.record import PlainFiles
 
-_PR_SET_PDEATHSIG = 1
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from crashlab.sqlite.tap.listener import Listener
+
+_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 _kept: list[Any] = []
 """The tap lives as long as the process: connections that nobody closes are closed by the interpreter at its end."""
 
@@ -37,6 +46,8 @@ def begin(order: dict[str, Any]) -> None:
     if log is not None:
         PlainFiles(log, order["copy"]).install()
         if order["ack_on"]:
+            from crashlab.writers.program.output import AckLines
+
             AckLines(log, order["ack_on"]).install()
     guard.start()
     _kept.append(tap)
@@ -52,7 +63,7 @@ def begin(order: dict[str, Any]) -> None:
 def _die_with(owner: int) -> None:
     """Let the kernel end the program's first process if the lab itself is killed (Linux)."""
     if sys.platform.startswith("linux") and os.getppid() == owner:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
 def _log(order: dict[str, Any]) -> LogWriter:
@@ -71,6 +82,8 @@ def _log(order: dict[str, Any]) -> LogWriter:
 def _tap(order: dict[str, Any], guard: Guard, log: LogWriter | None) -> Tap:
     listeners: list[Listener] = [guard]
     if log is not None:
+        from crashlab.model.seed import subseed
+
         others = sum(name.endswith(".0000") for name in os.listdir(order["log"]))
         seed = order["seed"] if log.process == 0 else subseed(order["seed"], "process", others)
         listeners.insert(0, Seed(seed))

@@ -4,15 +4,23 @@ Python's own file functions announce what they are about to do (https://docs.pyt
 SQLite's opens pass through the tap. A program that is no Python is seen by neither.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from crashlab.log.trace import Role
-from crashlab.sqlite.tap import Call, Listener, Operation
-from crashlab.writers.program.spool import Spool
+from crashlab.sqlite.tap.listener import Listener
+from crashlab.sqlite.tap.operation import Operation
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from crashlab.sqlite.tap.call import Call
+    from crashlab.writers.program.spool import Spool
 
 CANTOPEN = 14
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC

@@ -1,7 +1,6 @@
 """Starting a command with the hook in every Python of it, and ending it at its limits."""
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -145,7 +144,7 @@ def hook_environment(order: Launch, spool: str) -> dict[str, str]:
     return {
         **program_environment(order),
         "PYTHONPATH": os.pathsep.join([_STARTUP, *([before] if before else [])]),
-        VARIABLE: json.dumps(told),
+        VARIABLE: ascii(told),
     }
 
 

@@ -9,6 +9,8 @@ import re
 import sys
 from typing import Any
 
+import msgspec.msgpack  # noqa: F401 - the log encodes acks with it; later the program's own path is searched
+
 from crashlab.log.writer import LogWriter
 from crashlab.writers.record.patch import Patch, unbound
 

@@ -5,12 +5,17 @@ map that can be written: the interpreter announces them all (https://docs.python
 without the bytes. Programs in other processes and C code that calls the system itself are announced by nobody.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
-from crashlab.writers.record.ledger import Ledger
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from crashlab.writers.record.ledger import Ledger
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _MAP_DEFAULT, _MAP_WRITE = 0, 2  # mmap.ACCESS_*

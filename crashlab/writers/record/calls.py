@@ -1,12 +1,17 @@
 """The functions of `os` that change files, with their records."""
 
+from __future__ import annotations
+
 import errno
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
-from crashlab.writers.record.ledger import Ledger
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from crashlab.writers.record.ledger import Ledger
 
 _CHUNK_BYTES = 8 << 20
 

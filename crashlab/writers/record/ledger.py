@@ -5,20 +5,26 @@ closed behind our back and given to another file is never taken for the old one,
 asked for just before it is done.
 """
 
+from __future__ import annotations
+
 import errno
 import itertools
 import os
 import stat
 import sys
-import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from _thread import RLock, _local
 
 from crashlab.log.trace import DONE, HEAD, Role, TraceKind, encode_name, rename_payload, start_payload
-from crashlab.log.writer import LogWriter
 from crashlab.writers.record.names import Names, path_of_descriptor
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from crashlab.log.writer import LogWriter
+
+    T = TypeVar("T")
 
 NUMBERS_FROM = 1 << 30
 """File ids from here on are ours; those below are the tap's."""
@@ -54,7 +60,7 @@ class Handle:
         self.synchronous = synchronous
 
 
-class Inside(threading.local):
+class Inside(_local):
     """How deep the thread is inside the replacements: what it does there is recorded already."""
 
     depth = 0
@@ -76,7 +82,7 @@ class Ledger:
         self._log = log
         self._directory_syncs = directory_syncs
         self._open, self._lseek, self._close = os.open, os.lseek, os.close
-        self._lock = threading.RLock()  # re-entered when a collected file is flushed inside a call
+        self._lock = RLock()  # re-entered when a collected file is flushed inside a call
         self._numbers = itertools.count(NUMBERS_FROM)
         self._handles: dict[int, Handle] = {}
         self._by_key: dict[tuple[int, int], int] = {}
@@ -288,7 +294,7 @@ class Ledger:
     def _continue_in_child(self) -> None:
         """A forked child has a log of its own, in which no file has a number yet."""
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # a thread of the parent may have held the old one
+        self._lock = RLock()  # a thread of the parent may have held the old one
         self._by_key.clear()
         for handle in self._handles.values():
             handle.number = 0

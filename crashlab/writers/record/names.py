@@ -1,17 +1,27 @@
 """Which files of a run's directory are recorded, and what they are called in the log."""
 
-import os
-import re
-import sys
-from typing import Any
+from __future__ import annotations
 
-_LABS_OWN = re.compile(r"log\.\d+(-fork\d+)*\.\d{4}|stderr\.\d+|\.crashlab-signal\..*|replayed/.*")
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_LABS_OWN_BEGIN = (".crashlab-signal.", "replayed/")
 _CACHED_MAX = 4096
 
 
 def is_labs_own(name: str) -> bool:
     """Whether a file of a run's directory (a name relative to it, with `/`) is the lab's and not the program's."""
-    return _LABS_OWN.fullmatch(name) is not None
+    first, _, rest = name.partition(".")
+    if first == "stderr":
+        return rest.isdecimal()
+    if first == "log":  # a process's, its forks', and the segment's number
+        processes, _, segment = rest.rpartition(".")
+        return len(segment) == 4 and all(part.isdecimal() for part in (segment, *processes.split("-fork")))
+    return name.startswith(_LABS_OWN_BEGIN)
 
 
 class Names:

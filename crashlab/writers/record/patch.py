@@ -1,12 +1,16 @@
 """Putting replacements in place of functions, wherever a module holds them, and taking them away again."""
 
+from __future__ import annotations
+
 import os
 import sys
-import tempfile
-import types
-from collections.abc import Callable
-from typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_Module, _Function = type(sys), type(lambda: None)
 _SETS = ("supports_dir_fd", "supports_fd", "supports_follow_symlinks", "supports_effective_ids")
 
 
@@ -15,7 +19,6 @@ class Patch:
 
     def __init__(self, replacements: list[tuple[Any, Any]]) -> None:
         self._pairs = replacements
-        self._defaults: list[tuple[types.FunctionType, tuple[Any, ...] | None]] = []
 
     def apply(self) -> None:
         """Replace."""
@@ -24,21 +27,16 @@ class Patch:
         for name in _SETS:
             known: set[Any] = getattr(os, name, set())
             known.update(new for real, new in self._pairs if real in known)
-        for function in _with_defaults():
-            defaults = function.__defaults__ or ()
-            if any(id(value) in there for value in defaults):
-                self._defaults.append((function, function.__defaults__))
-                function.__defaults__ = tuple(there.get(id(value), value) for value in defaults)
+        _in_defaults(there)
 
     def undo(self) -> None:
         """Put the real ones back, also in modules that were loaded meanwhile."""
-        for function, defaults in self._defaults:
-            function.__defaults__ = defaults
-        self._defaults.clear()
+        back = {id(new): real for real, new in self._pairs}
+        _in_defaults(back)
         for name in _SETS:
             known: set[Any] = getattr(os, name, set())
             known.difference_update(new for _, new in self._pairs)
-        _rebind({id(new): real for real, new in self._pairs})
+        _rebind(back)
 
 
 def unbound(function: Callable[..., Any]) -> Any:
@@ -48,7 +46,7 @@ def unbound(function: Callable[..., Any]) -> Any:
 
 def _rebind(replacements: dict[int, Any]) -> None:
     for module in list(sys.modules.values()):
-        if not isinstance(module, types.ModuleType) or module.__name__.startswith(__package__ or "?"):
+        if not isinstance(module, _Module) or module.__name__.startswith(__package__ or "?"):
             continue
         names = vars(module)
         if replacements.keys().isdisjoint(map(id, names.values())):
@@ -59,7 +57,10 @@ def _rebind(replacements: dict[int, Any]) -> None:
                 names[name] = new
 
 
-def _with_defaults() -> list[types.FunctionType]:
-    """Functions of the standard library that keep a real one as a default argument."""
-    closer = getattr(tempfile, "_TemporaryFileCloser", None)
-    return [value for value in vars(closer).values() if isinstance(value, types.FunctionType)] if closer else []
+def _in_defaults(replacements: dict[int, Any]) -> None:
+    """Replace where functions of `tempfile`, if it is loaded, keep a function of `os` as a default argument."""
+    closer = getattr(sys.modules.get("tempfile"), "_TemporaryFileCloser", None)
+    for function in vars(closer).values() if closer else ():
+        defaults = function.__defaults__ if isinstance(function, _Function) else None
+        if defaults and any(id(value) in replacements for value in defaults):
+            function.__defaults__ = tuple(replacements.get(id(value), value) for value in defaults)

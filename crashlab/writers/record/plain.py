@@ -1,17 +1,23 @@
 """Recording the program's own files, from `install` to `uninstall`."""
 
+from __future__ import annotations
+
 import io
 import os
 import sys
-from typing import Any
 
 from crashlab.errors import LabError
-from crashlab.log.writer import LogWriter
 from crashlab.writers.record.bypass import BypassHook
 from crashlab.writers.record.calls import make_calls, make_fcntl, refuse_fast_copy
 from crashlab.writers.record.ledger import Ledger
 from crashlab.writers.record.patch import Patch, unbound
 from crashlab.writers.record.stack import make_file_class, make_open
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from crashlab.log.writer import LogWriter
 
 _installed = False
 
@@ -74,7 +80,7 @@ class PlainFiles:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise LabError("the recording is not whole, so it proves nothing: " + "; ".join(problems[:3]) + more)
 
-    def __enter__(self) -> "PlainFiles":
+    def __enter__(self) -> PlainFiles:
         self.install()
         return self
 

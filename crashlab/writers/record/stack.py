@@ -4,14 +4,18 @@ Everything that buffers in Python stands on a raw file whose `write` it calls, s
 the writes in the log are exactly those that the operating system was given.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import sys
-import warnings
-from collections.abc import Callable
-from typing import Any
 
-from crashlab.writers.record.ledger import Ledger
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from crashlab.writers.record.ledger import Ledger
 
 _CREATE_MODE = 0o666
 _BUFFER_BYTES_MAX = 8 << 20
@@ -99,6 +103,8 @@ def make_open(ledger: Ledger, file_class: Callable[..., Any]) -> Callable[..., A
         result = raw
         try:
             if buffering == 1 and not text:
+                import warnings
+
                 warnings.warn(_NO_LINES, RuntimeWarning, 2)
             lines = buffering == 1 or (buffering < 0 and raw.isatty())
             if buffering < 0 or lines:

@@ -206,7 +206,7 @@ def test_an_exception_at_the_edge_of_a_call_is_an_error_and_still_reaches_the_pr
             for _ in range(20):
                 time.sleep(0.001)
 
-    monkeypatch.setattr("crashlab.sqlite.tap.redelivery.threading.Thread", SlowToStart)
+    monkeypatch.setattr(threading, "Thread", SlowToStart)
 
     # A function of C as SQL function: the signal is pending when SQLite calls the tap next, whose first
     # instruction is where Python then runs the handler.
