@@ -37,13 +37,16 @@ CALLS: dict[Operation, int] = {operation: number for number, operation in enumer
 
 
 class Mark(IntEnum):
-    """What else stands in a trace beside operations: the start of a step, and why an actor yielded."""
+    """What else stands in a trace beside operations: why an actor yielded, the start of a step, and of a statement on a
+    connection that several actors may use.
+    """
 
     STEP = 24
     BUSY = 25
     SLEEP = 26
     LOCK = 27
     FINISH = 28
+    STATEMENT = 29
 
 
 CALL_NAMES: dict[int, str] = {

@@ -192,13 +192,21 @@ class Turns:
         Raises:
             AbandonedError: the schedule was given up.
         """
+        self.pass_point(Mark.STEP)
+
+    def pass_point(self, mark: Mark) -> None:
+        """The running actor stands before something that is no call of SQLite.
+
+        Raises:
+            AbandonedError: the schedule was given up.
+        """
         if self.left:
             self.left -= 1
         else:
-            self.stop(Mark.STEP, None)
+            self.stop(mark, None)
         if self.gave_up:
             raise AbandonedError
-        self._mark(Mark.STEP)
+        self._mark(mark)
 
     def step_ends(self) -> None:
         """The running actor has completed a step: who waits for somebody may try again."""
