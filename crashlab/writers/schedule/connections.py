@@ -48,7 +48,7 @@ class _Inside:
 @contextmanager
 def patched_connect(turns: Turns) -> Iterator[None]:
     """Put the guarded `connect` in the place of Python's; a program imported inside uses it."""
-    real = sqlite3.connect
+    real: Callable[..., sqlite3.Connection] = sqlite3.connect
     classes: dict[type[sqlite3.Connection], type[sqlite3.Connection]] = {}
 
     def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
@@ -64,7 +64,7 @@ def patched_connect(turns: Turns) -> Iterator[None]:
             classes[factory] = _guarded(factory, turns)
         return real(*args, factory=classes[factory], **kwargs)
 
-    places = [sqlite3, sqlite3.dbapi2]  # type: ignore[attr-defined]
+    places: list[Any] = [sqlite3, sqlite3.dbapi2]
     for place in places:
         place.connect = connect
     try:
