@@ -41,6 +41,10 @@ class Word(IntEnum):
     MAIL = 9
     """Bytes of the mail."""
     COMMAND = 10
+    ASKS = 11
+    """Whether who waits has something to ask when it is woken."""
+    IN_VAIN = 12
+    """Whether it was woken, asked, and waits on."""
     TOLD = 16
 
 

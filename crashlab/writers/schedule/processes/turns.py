@@ -1,10 +1,11 @@
-"""The actor's end of a schedule whose actors are processes: what `crashlab.writers.schedule.turns.Turns` is to threads.
+"""A process's end of a schedule of processes: what `crashlab.writers.schedule.turns.Turns` is to threads.
 
-The grant is counted down here; only where it is used up does the coordinator hear of the actor.
+The grant is counted down here; only where it is used up does the coordinator hear of the actor. A process may have
+several actors, each a thread that waits for a token of its own.
 """
 
 from _thread import get_ident
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.schedule.decide import Mark, Why
@@ -12,43 +13,47 @@ from crashlab.writers.schedule.processes.memory import Shared, Word
 from crashlab.writers.schedule.processes.token import Token
 from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
-__all__ = ["ActorTurns"]
+__all__ = ["ProcessTurns"]
 
 
-class ActorTurns:
-    """One actor, alone in its process. `mapped`: where its files have the wal-index. `on`: a schedule runs.
+class ProcessTurns:
+    """The actors of one process. `actor`: the one that runs, or ran last; `on`: a schedule runs.
 
-    `strangers`: threads that the program started and that used SQLite; nobody scheduled them.
+    `mapped`: where its files have the wal-index. `strangers`: threads that nobody scheduled and that used SQLite.
     """
 
-    def __init__(self, shared: Shared, actor: int, go: Token, home: Token) -> None:
+    def __init__(self, shared: Shared, go: Sequence[Token], home: Token) -> None:
         self.on = False
-        self.left = 0
-        self.ident = get_ident()
+        self.left = self.actor = self.base = self.ident = 0
         self.trace = bytearray()
         self.strangers: set[int] = set()
         self.mapped: dict[int, int] = {}
-        self.base = min(actor, 7) << ACTOR_SHIFT
         self._shared, self._words = shared, shared.words
-        self._actor, self._go, self._home = actor, go, home
+        self._go, self._home = go, home
+        self._playing = 0
 
     @property
     def mine(self) -> bool:
-        """Whether the calling thread is the actor, in a schedule."""
+        """Whether the calling thread is the actor whose turn it is."""
         return self.on and get_ident() == self.ident
 
-    def begin(self) -> None:
-        """The actor has been given its first grant."""
+    def expect(self, actors: int) -> None:
+        """Before a schedule: how many actors of this process will play."""
         self.strangers.clear()
         self.trace.clear()
-        self.left = self._words[Word.LEFT]
+        self._playing = actors
         self.on = True
 
-    def finish(self) -> None:
-        """The actor has no more steps."""
+    def enter(self, actor: int) -> None:
+        """The calling thread is this actor; it has been given its first grant."""
+        self._is_running(actor)
+
+    def finish(self, told: int = Why.FINISH) -> None:
+        """The actor has no more steps; `told`: or why it will do no more."""
+        self._playing -= 1
+        self.on = self._playing > 0
         self.step_ends()
-        self.on = False
-        self._leave(Why.FINISH, Mark.FINISH)
+        self._leave(told, Mark.FINISH)
 
     def step_begins(self) -> None:
         """Stand before a step: a point."""
@@ -67,49 +72,55 @@ class ActorTurns:
 
         `timed`: it also ends where nobody else can run, because then only time could pass. Return False if it did.
         """
-        words = self._words
+        words, me = self._words, self.actor
+        self._mark(mark)
+        again = False
         while True:
-            self._mark(mark)
-            words[Word.TIMED] = timed
+            words[Word.TIMED], words[Word.ASKS], words[Word.IN_VAIN] = timed, ready is not None, again
             self._leave(Why.YIELD, mark)
-            self._return()
+            self._go[me].take()
+            self._is_running(me)
+            if ready is not None and ready():
+                return True
             if words[Word.RAN_OUT]:
                 return False
-            if ready is None or ready():
+            if ready is None:
                 return True
+            again = True
 
     def stop(self, call: int, operation: Operation | None) -> int | None:
         """The grant is used up: stand before `call` until there is another. Return what it is told instead of its call.
 
-        An answer is for a call; one that comes before a step waits for the next call.
+        An answer is for a call; one that comes before a step waits for the next call at which the actor is stopped.
         """
         if get_ident() != self.ident:
             self.strangers.add(get_ident())
             return None
-        words, place = self._words, Word.TOLD + self._actor
+        words, me = self._words, self.actor
         while True:
             self._leave(Why.POINT, call)
-            self._return()
-            if words[place] and operation is not None:
-                told = words[place] - 1
-                words[place] = 0
+            self._go[me].take()
+            self._is_running(me)
+            if words[Word.TOLD + me] and operation is not None:
+                told = words[Word.TOLD + me] - 1
+                words[Word.TOLD + me] = 0
                 return told
             if self.left:
                 self.left -= 1
                 return None
 
+    def _is_running(self, actor: int) -> None:
+        self.actor, self.ident, self.base = actor, get_ident(), actor << ACTOR_SHIFT
+        self.left = self._words[Word.LEFT]
+
     def _mark(self, mark: Mark) -> None:
         self.trace.append(self.base | mark)
         self.trace.append(0)
 
-    def _leave(self, why: Why, call: int) -> None:
+    def _leave(self, why: int, call: int) -> None:
         words = self._words
         words[Word.LEFT], words[Word.WHY], words[Word.CALL] = self.left, why, call
         if self.trace:
             self._shared.extend_trace(self.trace)
             self.trace.clear()
         self._home.give()
-
-    def _return(self) -> None:
-        self._go.take()
-        self.left = self._words[Word.LEFT]

@@ -12,7 +12,7 @@ from crashlab.errors import LabError, SubjectError
 from crashlab.writers.schedule.decide import ENDLESS, Grant, Mark, Why
 from crashlab.writers.schedule.processes.crew import Crew
 from crashlab.writers.schedule.processes.memory import Shared
-from crashlab.writers.schedule.processes.turns import ActorTurns
+from crashlab.writers.schedule.processes.turns import ProcessTurns
 
 CALL = 3
 STEPS, CALLS = 3, 5
@@ -22,15 +22,15 @@ TOLD = 9
 class Counting:
     """Passes a point for each step and for each call in it; orders say what else it does."""
 
-    def __init__(self, actor: int, shared: Shared) -> None:
-        self._actor, self._shared = actor, shared
+    def __init__(self, turns: ProcessTurns, shared: Shared, _actors: Sequence[int]) -> None:
+        self._turns, self._shared = turns, shared
 
-    def open(self, turns: ActorTurns, order: bytes) -> None:
-        self._turns, self._order = turns, order.decode()
+    def open(self, order: bytes) -> None:
+        self._order = order.decode()
         if self._order == "no-open":
             raise RuntimeError("no such file")
 
-    def play(self) -> None:
+    def play(self, actor: int) -> None:
         turns = self._turns
         if self._order == "raises":
             raise RuntimeError("nobody is home")
@@ -39,9 +39,12 @@ class Counting:
             for _ in range(CALLS):
                 told = self._call()
                 if told is not None:
-                    self._shared.append(2, self._actor, b"%d" % told)
+                    self._shared.append(2, actor, b"%d" % told)
             if self._order.startswith("waits") and not turns.wait(Mark.BUSY, timed=self._order != "waits-forever"):
-                self._shared.append(3, self._actor, b"")
+                self._shared.append(3, actor, b"")
+            if self._order.startswith("asks") and not step:
+                turns.wait(Mark.LOCK, self._all_others_done, timed=False)
+                self._shared.append(5, actor, b"")
             if self._order == "spins":
                 while True:
                     pass
@@ -49,11 +52,14 @@ class Counting:
                 time.sleep(60)
             if self._order == "dies":
                 os.kill(os.getpid(), signal.SIGTERM)
-            self._shared.append(1, self._actor, b"%d" % step)
+            self._shared.append(1, actor, b"%d" % step)
             turns.step_ends()
 
     def close(self) -> None:
-        self._shared.append(4, self._actor, b"")
+        self._shared.append(4, 0, b"")
+
+    def _all_others_done(self) -> bool:
+        return len(self._shared.records()) >= (2 * STEPS if self._order == "asks" else 99)
 
     def _call(self) -> int | None:
         turns = self._turns
@@ -100,11 +106,10 @@ def strike(crew: Crew, actor: int, fault: str, call: int) -> None:
 
 @pytest.fixture
 def crew():
-    made = Crew(3, Counting, points_max=500, grant_s=0.5, strike=strike)
-    pids = made._pids
+    made = Crew([0, 1, 2], Counting, points_max=500, grant_s=0.5, strike=strike)
     yield made
     made.close()
-    assert pids == [0, 0, 0]
+    assert made.members.pids == [0, 0, 0]
 
 
 def told(crew: Crew, kind: int) -> list[tuple[int, bytes]]:
@@ -136,8 +141,33 @@ def test_a_killed_actor_is_gone_the_others_go_on_and_it_is_there_again_in_the_ne
     assert course.segments == [(0, 8, "kill"), (1, 18, ""), (2, 18, "")]
     assert course.ends == ["killed", "", ""]
     assert told(crew, 1) == [(0, b"0"), *[(actor, b"%d" % n) for actor in (1, 2) for n in range(STEPS)]]
-    assert told(crew, 4) == [(1, b""), (2, b"")]
+    assert len(told(crew, 4)) == 2
     assert crew.run([b""] * 3, Preempting(3)).ends == ["", "", ""]
+
+
+def test_two_actors_of_one_process_are_threads_and_die_together():
+    crew = Crew([0, 0, 1], Counting, points_max=500, strike=strike)
+    try:
+        first = crew.run([b"", b""], Preempting(5))
+        calls, trace = [calls for _, calls, _ in first.segments], crew.shared.trace()
+        assert sum(calls) == 3 * STEPS * (CALLS + 1)
+        assert len(calls) > 3
+        assert (crew.run([b"", b""], Replaying(first.segments)).segments, crew.shared.trace()) == (
+            first.segments,
+            trace,
+        )
+        course = crew.run([b"", b""], Replaying([(1, 5, ""), (0, 8, "kill"), (2, 99, "")]))
+        assert course.ends == ["killed", "killed", ""]
+        assert crew.run([b"", b""], Preempting(6)).ends == ["", "", ""]
+    finally:
+        crew.close()
+
+
+def test_who_asks_for_something_is_woken_when_anybody_has_moved_and_waits_on_in_vain(crew):
+    course = crew.run([b"asks", b"", b""], Preempting(4))
+    assert course.gave_up == ""
+    assert told(crew, 5) == [(0, b"")]
+    assert crew.run([b"asks-in-vain", b"", b""], Preempting(4)).gave_up == "deadlock"
 
 
 def test_an_answer_is_given_in_the_place_of_the_call_before_which_the_actor_stood(crew):
@@ -170,16 +200,18 @@ def test_an_actor_that_does_not_come_back_is_told_by_what_it_does_and_where(crew
 
 def test_an_actor_that_ends_by_itself_or_raises_is_told_and_the_others_go_on(crew):
     course = crew.run([b"dies", b"raises", b""], Preempting(2))
-    assert course.ends == ["died: signal 15", "raised: RuntimeError: nobody is home", ""]
+    assert course.ends[0] == "died: signal 15"
+    assert course.ends[1].startswith("raised: RuntimeError: nobody is home (at test_crew.py:")
+    assert course.ends[2] == ""
     assert len(told(crew, 1)) == STEPS
 
 
 def test_what_cannot_be_run_is_refused_by_name(crew):
-    with pytest.raises(SubjectError, match="actor 1, opening: raised: RuntimeError: no such file"):
+    with pytest.raises(SubjectError, match="process 1, opening: raised: RuntimeError: no such file"):
         crew.run([b"", b"no-open", b""], Preempting(1))
     with pytest.raises(LabError, match="chose actor 7, who cannot run"):
         crew.run([b""] * 3, Replaying([(7, 1, "")]))
-    plain = Crew(1, Counting)
+    plain = Crew([0], Counting)
     try:
         with pytest.raises(LabError, match="fault 'kill'"):
             plain.run([b""], Replaying([(0, 1, "kill")]))
@@ -188,7 +220,7 @@ def test_what_cannot_be_run_is_refused_by_name(crew):
 
 
 def test_too_many_points_end_a_schedule(crew):
-    small = Crew(1, Counting, points_max=7)
+    small = Crew([0], Counting, points_max=7)
     try:
         assert small.run([b""], Replaying([(0, ENDLESS, "")] * 9)).gave_up == "points"
     finally:
