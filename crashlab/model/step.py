@@ -36,11 +36,15 @@ class Step(msgspec.Struct, frozen=True):
 
     `effects` are those that may happen (logged before `do` is called); `do` runs the transaction and
     returns the effects that did happen, or None for "all of them".
+
+    `reads` names tables that the step reads whole, in one transaction; it writes nothing, and what `do` returns is
+    every row that it saw. Schedules judge whether some moment of the step had these rows.
     """
 
     seq: int
     effects: tuple[Effect, ...]
     do: Callable[[], Iterable[Effect] | None]
+    reads: tuple[str, ...] = ()
 
 
 class Table(msgspec.Struct, frozen=True):

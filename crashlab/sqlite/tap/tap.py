@@ -96,7 +96,8 @@ class Tap:
 
     def install(self) -> None:
         """Put the tap in place; connections opened from now on pass through it."""
-        self.bindings = find_bindings(self._module)
+        own = getattr(self._module, "tap_bindings", None)  # one whose SQLite has no symbols brings its own
+        self.bindings = find_bindings(self._module) if own is None else own()
         with _installing:
             if _installed:
                 raise UsageError("a tap is installed in this process already; give its listeners to one Tap")
@@ -195,27 +196,14 @@ class Tap:
         if operation is Operation.CLOSE:
             return self._closer(listening, real)
         inner = self.recorder.wrap(operation, real, self) if self.recorder is not None else None
-        if not listening and operation is Operation.WRITE:
-            return inner  # the hottest call: its record has the guard in itself
         if not listening:
-            return self._guarded(operation, inner) if inner is not None else None
+            return inner  # the recorder's functions have the guard in themselves: one call less
         layers = chain(listening, _performer(inner or real))
         files, failed = self.files, self.failed
 
         def function(*arguments: Any) -> int:
             try:
                 return layers(Call(self, operation, files.get(arguments[0]), arguments))
-            except BaseException as error:
-                return failed(error, operation, function, arguments)
-
-        return function
-
-    def _guarded(self, operation: Operation, inner: Callable[..., int]) -> Callable[..., int]:
-        failed = self.failed
-
-        def function(*arguments: Any) -> int:
-            try:
-                return inner(*arguments)
             except BaseException as error:
                 return failed(error, operation, function, arguments)
 

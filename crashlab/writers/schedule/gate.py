@@ -1,6 +1,7 @@
 """The gate at the tap: every call of SQLite is a point of the running actor."""
 
 import contextlib
+import ctypes
 from _thread import get_ident
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,8 @@ from crashlab.writers.schedule.decide import CALLS, Mark
 from crashlab.writers.schedule.turns import AbandonedError, Turns
 
 __all__ = ["PointGate"]
+
+_LOCK_TIMEOUT = 34  # https://sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
 
 
 class PointGate:
@@ -39,6 +42,8 @@ class PointGate:
             append(rc & 0xFF if rc else 0)
             return rc
 
+        if operation is Operation.FILE_CONTROL:
+            return self._controlling(passing)
         if operation is Operation.SHM_MAP:
             return self._mapping(passing)
         if operation in (Operation.SHM_UNMAP, Operation.CLOSE):
@@ -57,6 +62,17 @@ class PointGate:
             return microseconds
 
         return sleeping
+
+    def _controlling(self, passing: Callable[..., Any]) -> Callable[..., Any]:
+        """A build with SQLITE_ENABLE_SETLK_TIMEOUT would wait for locks inside the system; let it ask, and sleep."""
+        turns = self._turns
+
+        def controlling(file: int, opcode: int, pointer: int | None) -> Any:
+            if opcode == _LOCK_TIMEOUT and turns.on and pointer:
+                ctypes.c_int.from_address(pointer).value = 0
+            return passing(file, opcode, pointer)
+
+        return controlling
 
     def _mapping(self, passing: Callable[..., Any]) -> Callable[..., Any]:
         """Remember where the wal-index's first region lies: while the file has it mapped it can be read there."""

@@ -9,14 +9,14 @@ own statements run whole between two points), or where SQLite holds a static mut
 close, a delete or `xShmUnmap` it holds none, in its default build and without a shared cache, so these are points.
 """
 
-import sys
 from _thread import LockType, allocate_lock, get_ident, start_new_thread
 from collections.abc import Callable, Sequence
 
-from crashlab.errors import LabError, LimitError, TapUnavailableError, UsageError
+from crashlab.errors import LabError, LimitError, UsageError
 from crashlab.model.schedule import ACTORS_MAX
 from crashlab.sqlite.tap.operation import IO_ERROR_CODES, IOERR, NEVER_FAIL, Operation
 from crashlab.writers.schedule.decide import ENDLESS, Answer, Decide, Grant, Mark, Why
+from crashlab.writers.schedule.support import AbandonedError, closed_lock, first_runnable, require_turns, told
 
 __all__ = ["ACTOR_SHIFT", "AbandonedError", "Turns", "first_runnable", "require_turns"]
 
@@ -26,28 +26,6 @@ ACTOR_SHIFT = 5
 ABANDONED_CALLS_MAX = 20_000
 EMPTY_GRANTS_MAX = 1000
 _STILL_DONE = frozenset({Operation.CLOSE, Operation.UNLOCK, *NEVER_FAIL})
-
-
-class AbandonedError(BaseException):
-    """Raised where an actor waits in a schedule that was given up; nothing of the program should hold it."""
-
-
-def require_turns() -> None:
-    """Refuse a Python whose threads do not take turns by themselves.
-
-    Raises:
-        TapUnavailableError: a free-threaded build.
-    """
-    if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        raise TapUnavailableError(
-            "schedules need a Python with a GIL: this one is free-threaded, and what the lab counts in would be torn; "
-            "run it with the usual build, or with PYTHON_GIL=1"
-        )
-
-
-def first_runnable(why: Why, actor: int, call: int, points: int, runnable: Sequence[int]) -> Answer:
-    """Decide without a schedule: whoever runs goes on as long as it can, then the lowest number."""
-    return Grant(actor if actor in runnable else runnable[0], ENDLESS)
 
 
 class _Wait:
@@ -67,7 +45,8 @@ class Turns:
     nobody scheduled and that used SQLite meanwhile.
     `mapped`: where the first region of each open wal-index lies, readable as long as it stands here.
     `strike(actor, fault, call)`: does what a fault is; what it returns, if not None, is the result of the call that is
-    then not made. `passed_on(actor)`: called when an actor has been stopped and before the next one runs.
+    then not made. `passed_on(actor)`: called when an actor has been stopped or has finished, before the next one runs;
+    `marked(mark)`: at each mark but the start of a step. `waiting`: who waited for what when it was given up.
     """
 
     def __init__(self) -> None:
@@ -79,9 +58,10 @@ class Turns:
         self.mapped: dict[int, int] = {}
         self.strike: Callable[[int, str, int], int | None] | None = None
         self.passed_on: Callable[[int], object] | None = None
+        self.marked: Callable[[Mark], object] | None = None
         self._idle = allocate_lock()
         self._idle.acquire()
-        self._own = [_closed_lock() for _ in range(ACTORS_MAX)]
+        self._own = [closed_lock() for _ in range(ACTORS_MAX)]
         self._own_idents = [0] * ACTORS_MAX
         self._bodies: Sequence[Callable[[], None]] = ()
         for number in range(ACTORS_MAX):
@@ -96,6 +76,8 @@ class Turns:
         self.errors: list[tuple[int, str]] = []
         self.strangers: set[int] = set()
         self.told = b""
+        self.points_told = 0
+        self.waiting = ""
         self.gave_up = ""
         self.broke: Exception | None = None
         self.locks: list[LockType] = self._own.copy()
@@ -137,6 +119,7 @@ class Turns:
         self._close_segment()
         self._over = True
         self.told = bytes(self.trace)
+        self.points_told = self.points
         self._decide = first_runnable
         if self.alive:
             self._grant(Grant(self.current, ENDLESS))
@@ -162,7 +145,7 @@ class Turns:
         if number >= ACTORS_MAX:
             raise LimitError(f"the program starts threads of its own: more than {ACTORS_MAX} actors")
         self.adopted += 1
-        self.locks[number] = _closed_lock()
+        self.locks[number] = closed_lock()
         self.alive.append(number)
         return number
 
@@ -224,6 +207,8 @@ class Turns:
             AbandonedError: the schedule was given up.
         """
         me = self.current
+        if len(self.trace) > 8 * self._points_max:  # it waits and looks, for ever
+            self.give_up("points")
         if self.gave_up:
             raise AbandonedError
         self._blocked[me] = _Wait(ready, timed)
@@ -261,6 +246,7 @@ class Turns:
     def give_up(self, why: str) -> None:
         """End the schedule where it stands: calls fail and waits raise until all actors have finished."""
         self.gave_up = self.gave_up or why
+        self.waiting = self.waiting or ", ".join(chr(97 + number) for number in self._blocked)
         self._blocked.clear()
         self._ran_out.clear()
         used = self._granted - self.left
@@ -333,6 +319,8 @@ class Turns:
         return runnable
 
     def _mark(self, mark: Mark) -> None:
+        if self.marked is not None and mark is not Mark.STEP:
+            self.marked(mark)
         self.trace.append(self.base | mark)
         self.trace.append(0)
 
@@ -352,7 +340,7 @@ class Turns:
     def _refuse(self, operation: Operation | None) -> int | None:
         self._calls_given_up += 1
         if self._calls_given_up > ABANDONED_CALLS_MAX:
-            _closed_lock().acquire()  # a program that never ends: whoever waits for the run ends the process
+            closed_lock().acquire()  # a program that never ends: whoever waits for the run ends the process
         if operation is None or operation in _STILL_DONE:
             return None
         return IO_ERROR_CODES.get(operation, IOERR)
@@ -360,7 +348,7 @@ class Turns:
     # -- threads ----------------------------------------------------------------------------------------
 
     def _start_thread(self, number: int) -> None:
-        lock, there = self._own[number], _closed_lock()
+        lock, there = self._own[number], closed_lock()
 
         def work() -> None:
             self._own_idents[number] = get_ident()
@@ -379,26 +367,13 @@ class Turns:
         except AbandonedError:
             pass
         except BaseException as error:
-            self.errors.append((number, _told(error)))
+            self.errors.append((number, told(error)))
         self.alive.remove(number)
         self.step_ends()
         if self.alive:
             self._pass_on(Why.FINISH, Mark.FINISH)
         else:
             self.end()
+            if self.passed_on is not None:
+                self.passed_on(number)
             self._idle.release()
-
-
-def _closed_lock() -> LockType:
-    lock = allocate_lock()
-    lock.acquire()
-    return lock
-
-
-def _told(error: BaseException) -> str:
-    """What an actor raised, as text: kept itself it would keep what its frames hold, connections for one."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = f" (at {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno})" if trace else ""
-    return f"{type(error).__name__}: {error}{where}"[:1000]
