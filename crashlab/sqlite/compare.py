@@ -76,10 +76,12 @@ class Commit:
     schema_cookie: int | None
 
 
-def commits(main: Buffer, data: Buffer, wal: Wal) -> Iterator[Commit]:
-    """The commits of the valid chain, in order."""
-    size, start = wal.page_size, 0
-    for number, frames in enumerate(wal.commits, 1):
+def commits(main: Buffer, data: Buffer, wal: Wal, *, last: int | None = None) -> Iterator[Commit]:
+    """The commits of the valid chain, in order; only the ``last`` so many where that is given."""
+    size = wal.page_size
+    first = max(0, len(wal.commits) - last) if last is not None else 0
+    start = wal.commits[first - 1] if first else 0
+    for number, frames in enumerate(wal.commits[first:], first + 1):
         newest = dict(zip(wal.pages[start:frames], range(start, frames), strict=True))
         images = ((page, _image(data, wal, frame)) for page, frame in newest.items())
         in_main = sum(image == main.read((page - 1) * size, size) for page, image in images)

@@ -19,7 +19,7 @@ from crashlab.diagnosis.autopsy.report import (
 )
 from crashlab.sqlite.accounting import Accounting
 from crashlab.sqlite.buffers import Buffer, FileBuffer, MemoryBuffer
-from crashlab.sqlite.compare import Commit, commits
+from crashlab.sqlite.compare import commits
 from crashlab.sqlite.files import Triplet
 from crashlab.sqlite.generations import generations
 from crashlab.sqlite.header import FileKind, HeaderReport, read_header
@@ -192,10 +192,6 @@ def _timeline(main: Buffer, data: Buffer | None, log: Wal | None, found: Account
     if log is None or data is None or not log.commits:
         return []
     owners = owners_of(found)
-    recent: list[Commit] = []
-    for commit in commits(main, data, log):
-        recent.append(commit)
-        del recent[:-TIMELINE_MAX]
     return [
         CommitFacts(
             number=commit.number,
@@ -205,7 +201,7 @@ def _timeline(main: Buffer, data: Buffer | None, log: Wal | None, found: Account
             in_main=commit.in_main,
             trees=tuple(sorted({owners[page] for page in commit.pages if page in owners}))[:TREES_MAX],
         )
-        for commit in recent
+        for commit in commits(main, data, log, last=TIMELINE_MAX)
     ]
 
 

@@ -60,6 +60,9 @@ def test_the_commits_of_a_wal_say_what_they_wrote_and_what_main_has(story, tmp_p
     parsed = parse_wal(wal)
     before = list(commits(MemoryBuffer(main), MemoryBuffer(wal), parsed))
     assert [commit.number for commit in before] == list(range(1, len(parsed.commits) + 1))
+    for last in (0, 1, 3, 99):
+        some = list(commits(MemoryBuffer(main), MemoryBuffer(wal), parsed, last=last))
+        assert some == before[max(0, len(before) - last) :]
     assert [commit.frames for commit in before] == list(parsed.commits)
     assert sum(commit.written for commit in before) == parsed.committed
     assert before[-1].database_pages == parsed.database_pages
