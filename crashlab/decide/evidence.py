@@ -1,5 +1,7 @@
 """What a gate has to decide on: rows of checks with their numbers, as plain data."""
 
+from array import array
+from collections.abc import Iterable
 from enum import StrEnum
 
 import msgspec
@@ -81,24 +83,36 @@ class GateReport(msgspec.Struct, frozen=True):
     format_version: int = 1
 
 
-def summarise_exposure(outcomes: list[Outcome]) -> ExposureSummary | None:
+class _Exposures:
+    """Exposure of the trials in which a fault hit a running writer, in three numbers each."""
+
+    def __init__(self) -> None:
+        self._frames, self._rows, self._seconds = array("q"), array("q"), array("d")
+        self._malformed = 0
+
+    def add(self, outcome: Outcome) -> None:
+        exposure = outcome.exposure
+        if outcome.verdict in (Verdict.PASS, Verdict.FAIL) and exposure.main_alone:
+            self._frames.append(exposure.frames)
+            self._rows.append(exposure.rows)
+            self._seconds.append(exposure.seconds)
+            self._malformed += exposure.main_alone == "malformed"
+
+    def summary(self) -> ExposureSummary | None:
+        if not self._frames:
+            return None
+        count = len(self._frames)
+        at = max(0, -(-count * 95 // 100) - 1)  # nearest rank
+        frames, rows, seconds = sorted(self._frames), sorted(self._rows), sorted(self._seconds)
+        return ExposureSummary(frames[at], frames[-1], rows[at], rows[-1], seconds[at], self._malformed, count)
+
+
+def summarise_exposure(outcomes: Iterable[Outcome]) -> ExposureSummary | None:
     """Summarise the exposure of the trials in which a fault hit a running writer."""
-    hit = [o.exposure for o in outcomes if o.verdict in (Verdict.PASS, Verdict.FAIL) and o.exposure.main_alone]
-    if not hit:
-        return None
-    at = max(0, -(-len(hit) * 95 // 100) - 1)  # nearest rank
-    frames = sorted(e.frames for e in hit)
-    rows = sorted(e.rows for e in hit)
-    seconds = sorted(e.seconds for e in hit)
-    return ExposureSummary(
-        frames[at],
-        frames[-1],
-        rows[at],
-        rows[-1],
-        seconds[at],
-        sum(e.main_alone == "malformed" for e in hit),
-        len(hit),
-    )
+    exposures = _Exposures()
+    for outcome in outcomes:
+        exposures.add(outcome)
+    return exposures.summary()
 
 
 def last_words(error: str) -> str:
@@ -108,11 +122,13 @@ def last_words(error: str) -> str:
     return " ".join(line.strip() for line in lines[frames[-1] + 1 if frames else 0 :]) or lines[-1].strip()
 
 
-def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome]) -> Row:
-    """Make one row of the outcomes of a group of trials."""
-    tally = Tally()
+def campaign_row(group: str, name: str, fault_class: str, outcomes: Iterable[Outcome]) -> Row:
+    """Make one row of the outcomes of a group of trials, which may be a long stream."""
+    tally, exposures, error = Tally(keep=False), _Exposures(), ""
     for outcome in outcomes:
         tally.add(outcome)
+        exposures.add(outcome)
+        error = error or outcome.error
     failures, missed, errors = (tally.count(v) for v in (Verdict.FAIL, Verdict.MISSED, Verdict.ERROR))
     judged = tally.count(Verdict.PASS) + failures
     result = RowResult.OK
@@ -121,10 +137,12 @@ def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome
         result = RowResult.FAIL
     elif errors:
         result = RowResult.INCONCLUSIVE
-        detail = last_words(next(outcome.error for outcome in outcomes if outcome.error))[:160]
+        detail = last_words(error)[:160]
     elif not judged:
         result = RowResult.MISSED
         detail = "no fault of this row ever fired"
+    if tally.states.generated:
+        detail = f"{tally.states}; {detail}" if detail else str(tally.states)
     invariants = tuple(sorted({f"{i.oracle}/{i.invariant}" for i in tally.identities}))
     return Row(
         group,
@@ -136,7 +154,7 @@ def campaign_row(group: str, name: str, fault_class: str, outcomes: list[Outcome
         missed,
         errors,
         detail,
-        summarise_exposure(outcomes),
+        exposures.summary(),
         invariants,
     )
 

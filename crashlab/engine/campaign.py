@@ -16,7 +16,7 @@ from crashlab.model.case import Case
 from crashlab.model.contract import FaultClass
 from crashlab.model.event import EventKind
 from crashlab.model.finding import Identity, Verdict
-from crashlab.model.outcome import Outcome
+from crashlab.model.outcome import Outcome, StateCount
 
 ERRORS_MAX = 20
 """A lab that breaks so often has nothing to say."""
@@ -71,14 +71,15 @@ class Tally(msgspec.Struct):
     identities: dict[Identity, int] = {}
     stop: StopReason = StopReason.DONE
     seconds: float = 0.0
-    states: int = 0
+    states: StateCount = StateCount()
     keep: bool = True
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome in."""
         if self.keep or self._tells(outcome):
             self.outcomes.append(outcome)
-        self.states += 0 if outcome.states is None else outcome.states.generated
+        if outcome.states is not None:
+            self.states = self.states.plus(outcome.states)
         self.verdicts[outcome.verdict] = self.verdicts.get(outcome.verdict, 0) + 1
         if outcome.verdict in (Verdict.PASS, Verdict.FAIL):
             for phase in filter(None, outcome.phase.split(",")):
@@ -132,7 +133,7 @@ def run_campaign(
     limits = msgspec.structs.replace(
         limits,
         failures_max=limits.failures_max + tally.count(Verdict.FAIL),
-        states_max=limits.states_max + tally.states,
+        states_max=limits.states_max + tally.states.generated,
     )
     errors_max = ERRORS_MAX + tally.count(Verdict.ERROR)
     started = time.monotonic()
@@ -195,7 +196,7 @@ def run_campaign(
             stop=tally.stop.value,
             verdicts={verdict.value: count for verdict, count in tally.verdicts.items()},
             phases=dict(tally.phases),
-            states=tally.states,
+            states=msgspec.to_builtins(tally.states),
             findings=len(tally.identities),
             seconds=tally.seconds,
         )
@@ -211,7 +212,7 @@ def _limit(
         return StopReason.BUDGET
     if tally.count(Verdict.FAIL) >= limits.failures_max:
         return StopReason.FAILURES
-    if tally.states >= limits.states_max:
+    if tally.states.generated >= limits.states_max:
         return StopReason.STATES
     if len(tally.identities) >= limits.findings_max:
         return StopReason.FINDINGS

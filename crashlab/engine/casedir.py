@@ -62,6 +62,7 @@ def save_case(
         write_atomically(directory / LEDGER, _ledger(history, tables))
         if recording:
             _copy_trace(Path(recording), directory / TRACE)
+        write_atomically(directory / CASE_FILE, outcome.case.encode())  # last: without it the case is unfinished
     except (OSError, shutil.Error) as error:
         if directory is not None:
             shutil.rmtree(directory, ignore_errors=True)
@@ -107,7 +108,6 @@ def _write(directory: Path, outcome: Outcome, history: History, environment: dic
     lines = [*history.steps, *history.phases, *history.notes]
     write_atomically(directory / "history.ndjson", b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
     write_atomically(directory / "README.txt", EVIDENCE_NOTE.format(command=replay_command(directory)).encode())
-    write_atomically(directory / CASE_FILE, outcome.case.encode())
 
 
 def replay_command(directory: str | os.PathLike[str], config: str = "") -> str:

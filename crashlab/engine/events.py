@@ -12,11 +12,11 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 class Emitter:
-    """Numbers events and hands them to every listener, one at a time, in order."""
+    """Numbers events, from `first` on, and hands them to every listener, one at a time, in order."""
 
-    def __init__(self, *listeners: Listener) -> None:
+    def __init__(self, *listeners: Listener, first: int = 0) -> None:
         self._listeners = list(listeners)
-        self._numbers = itertools.count()
+        self._numbers = itertools.count(first)
         self._lock = threading.Lock()
 
     def add(self, listener: Listener) -> None:

@@ -58,6 +58,7 @@ class JudgeClient:
             raise SubjectError(ready.error if ready else f"workload {workload!r}: importing it ended the process")
         self.params: dict[str, Param] = ready.params
         self.contract = ready.contract
+        self.code = ready.code
 
     @property
     def _in(self) -> IO[bytes]:

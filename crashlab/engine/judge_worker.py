@@ -12,6 +12,7 @@ from crashlab.engine.audit import Audited, AuditOrder, audit
 from crashlab.engine.explore import Explored, ExploreOrder, explore_recording
 from crashlab.engine.judge import JudgeOrder, clear_run, judge_trial
 from crashlab.engine.owner import die_with_owner
+from crashlab.engine.source import loaded_code
 from crashlab.errors import CrashlabError
 from crashlab.model.case import Param
 from crashlab.model.contract import Contract
@@ -24,11 +25,15 @@ Task = JudgeOrder | ExploreOrder | AuditOrder
 
 
 class JudgeReady(msgspec.Struct):
-    """The judge's first answer: the workload's declared parameters and contract, or why it can't be imported."""
+    """The judge's first answer: the workload's declared parameters and contract, or why it can't be imported.
+
+    `code` is a digest of the user's modules that were imported.
+    """
 
     error: str = ""
     params: dict[str, Param] = {}
     contract: Contract = Contract()
+    code: str = ""
 
 
 class JudgeSays(msgspec.Struct):
@@ -57,7 +62,8 @@ def main() -> int:
     except CrashlabError as error:
         send_frame(out, JudgeReady(str(error)))
         return 2
-    send_frame(out, JudgeReady("", dict(getattr(workload, "params", {})), workload.contract))
+    code = loaded_code(hello.workload, hello.path)
+    send_frame(out, JudgeReady("", dict(getattr(workload, "params", {})), workload.contract, code))
 
     def stage(name: str) -> None:
         send_frame(out, JudgeSays(name))

@@ -64,6 +64,15 @@ class RealRoad:
         with self._slots.use() as slot:
             return self._slots.params(slot.judge, {})
 
+    def code(self) -> str:
+        """Return a digest of the subject's code, as its process has imported it.
+
+        Raises:
+            SubjectError: it does not import.
+        """
+        with self._slots.use() as slot:
+            return slot.judge.code
+
     def contract(self) -> Contract:
         """Return what the workload promises.
 

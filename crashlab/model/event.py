@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     """The kinds of events that the engine and the gate emit."""
 
     RUN_STARTED = "run-started"
+    RUN_RESUMED = "run-resumed"
     CAMPAIGN_STARTED = "campaign-started"
     TRIAL_FINISHED = "trial-finished"
     CAMPAIGN_FINISHED = "campaign-finished"

@@ -39,6 +39,16 @@ class StateCount(msgspec.Struct, frozen=True):
     cross_checked: int = 0
     failed: int = 0
 
+    def plus(self, other: "StateCount") -> "StateCount":
+        """Return both together. States, classes and disks of different runs are different."""
+        return StateCount(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
+
+    def __str__(self) -> str:
+        return (
+            f"{self.generated:,} crash states, {self.distinct:,} distinct: {self.classes:,} classes and {self.disks:,} "
+            f"single disks, {self.recoveries:,} real recoveries, {self.cross_checked:,} of them cross-checks"
+        )
+
 
 class Outcome(msgspec.Struct, frozen=True):
     """What one trial showed. `phase` is where the writer was when it died; `fired` says how, or why not.

@@ -134,7 +134,7 @@ def test_a_judge_in_a_restart_that_hangs_dies_with_its_lab(project, space):
 def test_a_reader_that_goes_away(project):
     """`crashlab run --format ndjson | head -1`: no complaint, and no exit code that would mean something."""
     process = project.popen("run", "--subject", "slow", "--trials", "400", "--format", "ndjson", text=False)
-    assert b"campaign-started" in process.stdout.readline()
+    assert b"run-started" in process.stdout.readline()
     process.stdout.close()
     with process.stderr:
         assert (process.wait(60), process.stderr.read()) == (130, b"")
@@ -200,7 +200,8 @@ def test_a_disk_that_fills_up_stops_the_campaign(crashlab, small_disk, project, 
             if len(seen) == 5:
                 fill_the_disk(ballast)
 
-    monkeypatch.setattr(f"crashlab.cli.{command}.ProgressListener.__call__", lambda _self, event: fill(event))
+    where = "run_subject" if command == "run" else command
+    monkeypatch.setattr(f"crashlab.cli.{where}.ProgressListener.__call__", lambda _self, event: fill(event))
     more = ["--trials", 100_000] if command == "run" else []
     answer = crashlab(command, "--workspace", small_disk, "--budget", "60s", *more)
     assert len(seen) >= 5

@@ -106,7 +106,8 @@ def test_run_passes_and_says_what_that_is_worth(crashlab, project):
     answer = crashlab("run", "--trials", 8, "--fault", "kill@ack#4", "--format", "ndjson")
     assert answer.code == 0, answer
     events = [msgspec.json.decode(line, type=Event) for line in answer.out.splitlines()]
-    assert [e.kind for e in events] == ["campaign-started", *["trial-finished"] * 8, "campaign-finished"]
+    kinds = ["run-started", "campaign-started", *["trial-finished"] * 8, "campaign-finished"]
+    assert [e.kind for e in events] == kinds
     assert "0/8, 95 % upper bound 32 % of the judged trials failed (all cases run)" in answer.err
 
 
