@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 
 from crashlab.errors import LabError
 from crashlab.writers.schedule.decide import Decide, Mark, Why
-from crashlab.writers.schedule.processes.member import Command, Part
+from crashlab.writers.schedule.processes.member import Part
 from crashlab.writers.schedule.processes.members import GAVE_UP, Members
-from crashlab.writers.schedule.processes.memory import Shared, Word
+from crashlab.writers.schedule.processes.memory import Word
 from crashlab.writers.schedule.processes.turns import ProcessTurns
 from crashlab.writers.schedule.turns import EMPTY_GRANTS_MAX
 
@@ -50,7 +50,7 @@ class _Wait:
 
 
 class Crew:
-    """Actors in processes: `homes[a]` is the process of actor `a`; `make_part` makes, in it, what a process does.
+    """Actors in processes. `part`: what a process does; `turns`: made before anything that waits was imported.
 
     `points_max`: of a schedule. `grant_s`: an actor that has not come back after so long is stuck. `strike`: carries
     out faults; without one they are refused.
@@ -58,21 +58,23 @@ class Crew:
 
     def __init__(
         self,
-        homes: Sequence[int],
-        make_part: Callable[[ProcessTurns, Shared, Sequence[int]], Part],
+        turns: ProcessTurns,
+        part: Part,
         *,
         points_max: int = 20_000,
         grant_s: float = GRANT_S,
         strike: Strike | None = None,
     ) -> None:
-        self.shared = Shared(4 * points_max)
-        self.members = Members(homes, make_part, self.shared, grant_s)
-        self.course = Course(len(homes))
+        self.shared = turns.shared
+        self.members = Members(turns, part, grant_s)
+        self.course = Course(0)
         self._points_max = points_max
         self._strike = strike
 
-    def run(self, orders: Sequence[bytes], decide: Decide) -> Course:
+    def run(self, homes: Sequence[int], orders: Sequence[bytes], decide: Decide) -> Course:
         """Run one schedule: the processes open in their order, play as `decide` says, and close in their order.
+
+        `homes[a]`: the process in which actor `a` lives, numbered from 0; `orders[p]`: what process `p` is told.
 
         Raises:
             SubjectError: a process could not open or close; it says which and why.
@@ -80,19 +82,14 @@ class Crew:
             LimitError: an actor told too much.
         """
         members = self.members
-        self.course = course = Course(len(members.homes))
+        self.course = course = Course(len(homes))
         self.shared.clear()
-        members.fork_missing()
         try:
-            for process, order in enumerate(orders):
-                self.shared.post(order)
-                members.tell(process, Command.OPEN)
+            members.open(homes, orders)
             self._play(decide)
             if course.gave_up:
                 members.kill_all()
-            for process, pid in enumerate(members.pids):
-                if pid:
-                    members.tell(process, Command.CLOSE)
+            members.close_open()
         except BaseException:
             members.kill_all()
             raise
@@ -111,13 +108,12 @@ class Crew:
         self.course.gave_up = why
 
     def close(self) -> None:
-        """End all processes and release everything."""
+        """End all processes."""
         self.members.close()
-        self.shared.close()
 
     def _play(self, decide: Decide) -> None:
         words, course, members = self.shared.words, self.course, self.members
-        alive, begun = list(range(len(members.homes))), set[int]()
+        alive = list(range(len(members.homes)))
         blocked: dict[int, _Wait] = {}
         ran_out: set[int] = set()
         times_passed = events = moves = empty = 0
@@ -147,8 +143,6 @@ class Crew:
             blocked.pop(actor, None)
             words[Word.LEFT], words[Word.RAN_OUT], words[Word.IN_VAIN] = calls, actor in ran_out, 0
             ran_out.discard(actor)
-            words[Word.COMMAND] = Command.GO_ON if actor in begun else Command.PLAY
-            begun.add(actor)
             ended = members.hand_to(actor)
             passed = calls - words[Word.LEFT]
             course.points += passed
@@ -172,7 +166,7 @@ class Crew:
                     if self._strike is None:
                         raise LabError(f"fault {fault!r}: this crew knows none")
                     self._strike(self, actor, fault, call)
-                    if not members.pids[members.homes[actor]]:
+                    if not members.has(actor):
                         self._has_ended(actor, "killed", alive)
                         why, call = Why.FINISH, int(Mark.FINISH)
         if part:
@@ -183,7 +177,7 @@ class Crew:
         homes = self.members.homes
         if how.startswith(GAVE_UP):
             self.course.gave_up = how.removeprefix(GAVE_UP)
-        gone = not self.members.pids[homes[actor]]
+        gone = not self.members.has(actor)
         for other in [other for other in alive if other == actor or (gone and homes[other] == homes[actor])]:
             alive.remove(other)
             self.course.ends[other] = how

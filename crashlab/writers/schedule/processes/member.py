@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from _thread import allocate_lock, start_new_thread
-from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NoReturn, Protocol
 
@@ -23,10 +22,10 @@ MESSAGE_CHARS_MAX = 1000
 
 
 class Part(Protocol):
-    """What a process of a crew does; one object for its life, from schedule to schedule."""
+    """What a process of a crew does. Made before the fork, so each process has a copy, for all its schedules."""
 
-    def open(self, order: bytes) -> None:
-        """Make ready; alone, and no part of the schedule."""
+    def open(self, actors: tuple[int, ...], order: bytes) -> None:
+        """Make ready to play these actors; alone, and no part of the schedule."""
 
     def play(self, actor: int) -> None:
         """Do an actor's steps, on a thread of its own (the process's first actor: on the main thread)."""
@@ -38,7 +37,6 @@ class Part(Protocol):
 class Command(IntEnum):
     """What a process is told with the token."""
 
-    GO_ON = 0
     OPEN = 1
     PLAY = 2
     CLOSE = 3
@@ -51,15 +49,7 @@ class Reply(IntEnum):
     RAISED = 11
 
 
-def live(
-    owner: int,
-    actors: Sequence[int],
-    shared: Shared,
-    go: Sequence[Token],
-    home: Token,
-    stack: StackFile,
-    make_part: Callable[[ProcessTurns, Shared, Sequence[int]], Part],
-) -> NoReturn:
+def live(owner: int, control: Token, turns: ProcessTurns, stack: StackFile, part: Part) -> NoReturn:
     """Be a process of a crew until the owner is gone; never returns."""
     try:
         if sys.platform.startswith("linux"):
@@ -68,60 +58,59 @@ def live(
             os._exit(_EXIT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         stack.listen()
-        turns = ProcessTurns(shared, go, home)
-        part = make_part(turns, shared, actors)
         while True:
-            go[actors[0]].take()
-            _obey(turns, part, actors, shared, go, home)
+            control.take()
+            _obey(turns, part)
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.flush()
         os._exit(_EXIT)
 
 
-def _obey(
-    turns: ProcessTurns, part: Part, actors: Sequence[int], shared: Shared, go: Sequence[Token], home: Token
-) -> None:
-    command = shared.words[Word.COMMAND]
-    if command == Command.PLAY:
-        _play(turns, part, actors[0], shared, home)
+def _obey(turns: ProcessTurns, part: Part) -> None:
+    shared = turns.shared
+    words = shared.words
+    if words[Word.COMMAND] == Command.PLAY:
+        _play(turns, part, words[Word.ACTOR])
         return
     try:
-        if command == Command.OPEN:
-            part.open(shared.mail())
+        if words[Word.COMMAND] == Command.OPEN:
+            mail = shared.mail()
+            actors, order = mail[1 : 1 + mail[0]], mail[1 + mail[0] :]
+            part.open(tuple(actors), order)
             turns.expect(len(actors))
             for actor in actors[1:]:
-                _start(turns, part, actor, shared, go, home)
+                _start(turns, part, actor)
         else:
             part.close()
     except BaseException as error:
         turns.on = False
         _raised(error, shared)
     else:
-        shared.words[Word.WHY] = Reply.DONE
-    home.give()
+        words[Word.WHY] = Reply.DONE
+    turns.home.give()
 
 
-def _start(turns: ProcessTurns, part: Part, actor: int, shared: Shared, go: Sequence[Token], home: Token) -> None:
+def _start(turns: ProcessTurns, part: Part, actor: int) -> None:
     """Start the thread of an actor that is not its process's first; it waits for its turn."""
     there = allocate_lock()
     there.acquire()
 
     def work() -> None:
         there.release()
-        go[actor].take()
-        _play(turns, part, actor, shared, home)
+        turns.go[actor].take()
+        _play(turns, part, actor)
 
     start_new_thread(work, ())
     there.acquire()
 
 
-def _play(turns: ProcessTurns, part: Part, actor: int, shared: Shared, home: Token) -> None:
+def _play(turns: ProcessTurns, part: Part, actor: int) -> None:
     turns.enter(actor)
     try:
         part.play(actor)
     except BaseException as error:
-        turns.finish(told=_raised(error, shared))
+        turns.finish(told=_raised(error, turns.shared))
     else:
         turns.finish()
 

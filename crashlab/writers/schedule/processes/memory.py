@@ -45,6 +45,8 @@ class Word(IntEnum):
     """Whether who waits has something to ask when it is woken."""
     IN_VAIN = 12
     """Whether it was woken, asked, and waits on."""
+    ACTOR = 13
+    """Who plays, for a process that is told to."""
     TOLD = 16
 
 

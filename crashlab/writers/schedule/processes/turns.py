@@ -5,8 +5,10 @@ several actors, each a thread that waits for a token of its own.
 """
 
 from _thread import get_ident
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from crashlab.errors import SubjectError
+from crashlab.model.schedule import ACTORS_MAX
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.schedule.decide import Mark, Why
 from crashlab.writers.schedule.processes.memory import Shared, Word
@@ -17,19 +19,25 @@ __all__ = ["ProcessTurns"]
 
 
 class ProcessTurns:
-    """The actors of one process. `actor`: the one that runs, or ran last; `on`: a schedule runs.
+    """The actors of one process; made before the processes are forked, so that whatever is imported then can use it.
 
-    `mapped`: where its files have the wal-index. `strangers`: threads that nobody scheduled and that used SQLite.
+    `current`: the actor that runs, or ran last; `on`: a schedule runs. `mapped`: where its files have the wal-index.
+    `strangers`: threads that nobody scheduled and that used SQLite.
     """
 
-    def __init__(self, shared: Shared, go: Sequence[Token], home: Token) -> None:
+    gave_up = ""
+    """Never: who gives a schedule up ends its processes."""
+
+    def __init__(self, shared: Shared) -> None:
         self.on = False
-        self.left = self.actor = self.base = self.ident = 0
+        self.left = self.current = self.base = self.ident = 0
         self.trace = bytearray()
         self.strangers: set[int] = set()
         self.mapped: dict[int, int] = {}
-        self._shared, self._words = shared, shared.words
-        self._go, self._home = go, home
+        self.shared = shared
+        self.home = Token()
+        self.go = [Token() for _ in range(ACTORS_MAX)]
+        self._words = shared.words
         self._playing = 0
 
     @property
@@ -57,11 +65,15 @@ class ProcessTurns:
 
     def step_begins(self) -> None:
         """Stand before a step: a point."""
+        self.pass_point(Mark.STEP)
+
+    def pass_point(self, mark: Mark) -> None:
+        """Stand before something that is no call of SQLite."""
         if self.left:
             self.left -= 1
         else:
-            self.stop(Mark.STEP, None)
-        self._mark(Mark.STEP)
+            self.stop(mark, None)
+        self._mark(mark)
 
     def step_ends(self) -> None:
         """A step is completed, or something else was done that others may wait for."""
@@ -72,13 +84,13 @@ class ProcessTurns:
 
         `timed`: it also ends where nobody else can run, because then only time could pass. Return False if it did.
         """
-        words, me = self._words, self.actor
+        words, me = self._words, self.current
         self._mark(mark)
         again = False
         while True:
             words[Word.TIMED], words[Word.ASKS], words[Word.IN_VAIN] = timed, ready is not None, again
             self._leave(Why.YIELD, mark)
-            self._go[me].take()
+            self.go[me].take()
             self._is_running(me)
             if ready is not None and ready():
                 return True
@@ -96,10 +108,10 @@ class ProcessTurns:
         if get_ident() != self.ident:
             self.strangers.add(get_ident())
             return None
-        words, me = self._words, self.actor
+        words, me = self._words, self.current
         while True:
             self._leave(Why.POINT, call)
-            self._go[me].take()
+            self.go[me].take()
             self._is_running(me)
             if words[Word.TOLD + me] and operation is not None:
                 told = words[Word.TOLD + me] - 1
@@ -109,8 +121,21 @@ class ProcessTurns:
                 self.left -= 1
                 return None
 
+    def adopt(self) -> int:
+        """Refuse a thread that the program starts: it would be no part of the schedule.
+
+        Raises:
+            SubjectError: always.
+        """
+        raise SubjectError("the program starts a thread of its own: only schedules of threads know what to do with it")
+
+    def close(self) -> None:
+        """Release the tokens."""
+        for token in (self.home, *self.go):
+            token.close()
+
     def _is_running(self, actor: int) -> None:
-        self.actor, self.ident, self.base = actor, get_ident(), actor << ACTOR_SHIFT
+        self.current, self.ident, self.base = actor, get_ident(), actor << ACTOR_SHIFT
         self.left = self._words[Word.LEFT]
 
     def _mark(self, mark: Mark) -> None:
@@ -121,6 +146,6 @@ class ProcessTurns:
         words = self._words
         words[Word.LEFT], words[Word.WHY], words[Word.CALL] = self.left, why, call
         if self.trace:
-            self._shared.extend_trace(self.trace)
+            self.shared.extend_trace(self.trace)
             self.trace.clear()
-        self._home.give()
+        self.home.give()

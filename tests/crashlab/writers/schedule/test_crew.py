@@ -4,7 +4,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,10 @@ TOLD = 9
 class Counting:
     """Passes a point for each step and for each call in it; orders say what else it does."""
 
-    def __init__(self, turns: ProcessTurns, shared: Shared, _actors: Sequence[int]) -> None:
-        self._turns, self._shared = turns, shared
+    def __init__(self, turns: ProcessTurns) -> None:
+        self._turns, self._shared = turns, turns.shared
 
-    def open(self, order: bytes) -> None:
+    def open(self, actors: tuple[int, ...], order: bytes) -> None:
         self._order = order.decode()
         if self._order == "no-open":
             raise RuntimeError("no such file")
@@ -104,12 +106,23 @@ def strike(crew: Crew, actor: int, fault: str, call: int) -> None:
         crew.answer(actor, TOLD)
 
 
+@contextmanager
+def crew_of(**options: Any) -> Iterator[Crew]:
+    turns = ProcessTurns(Shared(4 * options.get("points_max", 500)))
+    made = Crew(turns, Counting(turns), **options)
+    try:
+        yield made
+    finally:
+        made.close()
+        turns.close()
+        turns.shared.close()
+
+
 @pytest.fixture
 def crew():
-    made = Crew([0, 1, 2], Counting, points_max=500, grant_s=0.5, strike=strike)
-    yield made
-    made.close()
-    assert made.members.pids == [0, 0, 0]
+    with crew_of(points_max=500, grant_s=0.5, strike=strike) as made:
+        yield made
+    assert not any(made.members.pids)
 
 
 def told(crew: Crew, kind: int) -> list[tuple[int, bytes]]:
@@ -119,65 +132,66 @@ def told(crew: Crew, kind: int) -> list[tuple[int, bytes]]:
 def test_a_schedule_is_told_by_its_segments_and_replays_from_them(crew):
     seen = set()
     for seed in range(20):
-        course = crew.run([b""] * 3, Preempting(seed))
+        course = crew.run([0, 1, 2], [b""] * 3, Preempting(seed))
         first = (course.segments, crew.shared.trace(), crew.shared.records())
         assert sum(calls for _, calls, _ in course.segments) == 3 * STEPS * (CALLS + 1)
         assert len(first[1]) == 2 * 3 * STEPS * (CALLS + 1)
-        again = crew.run([b""] * 3, Replaying(course.segments))
+        again = crew.run([0, 1, 2], [b""] * 3, Replaying(course.segments))
         assert (again.segments, crew.shared.trace(), crew.shared.records()) == first
         seen.add(first[1])
     assert len(seen) > 15
 
 
 def test_a_wait_ends_when_another_completes_a_step_or_when_nobody_else_can_run(crew):
-    crew.run([b"waits", b"", b""], Replaying([(0, 6, ""), (1, 99, ""), (0, 99, ""), (2, 99, ""), *[(0, 99, "")] * 9]))
+    crew.run(
+        [0, 1, 2],
+        [b"waits", b"", b""],
+        Replaying([(0, 6, ""), (1, 99, ""), (0, 99, ""), (2, 99, ""), *[(0, 99, "")] * 9]),
+    )
     assert told(crew, 3) == [(0, b"")]  # the third; the others ended with the steps of actors 1 and 2
-    course = crew.run([b"waits-forever", b"", b""], Replaying([(1, 99, ""), (2, 99, ""), (0, 99, "")]))
+    course = crew.run([0, 1, 2], [b"waits-forever", b"", b""], Replaying([(1, 99, ""), (2, 99, ""), (0, 99, "")]))
     assert course.gave_up == "deadlock"
 
 
 def test_a_killed_actor_is_gone_the_others_go_on_and_it_is_there_again_in_the_next_schedule(crew):
-    course = crew.run([b""] * 3, Replaying([(0, 8, "kill"), (1, 99, ""), (2, 99, "")]))
+    course = crew.run([0, 1, 2], [b""] * 3, Replaying([(0, 8, "kill"), (1, 99, ""), (2, 99, "")]))
     assert course.segments == [(0, 8, "kill"), (1, 18, ""), (2, 18, "")]
     assert course.ends == ["killed", "", ""]
     assert told(crew, 1) == [(0, b"0"), *[(actor, b"%d" % n) for actor in (1, 2) for n in range(STEPS)]]
     assert len(told(crew, 4)) == 2
-    assert crew.run([b""] * 3, Preempting(3)).ends == ["", "", ""]
+    assert crew.run([0, 1, 2], [b""] * 3, Preempting(3)).ends == ["", "", ""]
 
 
 def test_two_actors_of_one_process_are_threads_and_die_together():
-    crew = Crew([0, 0, 1], Counting, points_max=500, strike=strike)
-    try:
-        first = crew.run([b"", b""], Preempting(5))
+    with crew_of(strike=strike) as crew:
+        first = crew.run([0, 0, 1], [b"", b""], Preempting(5))
         calls, trace = [calls for _, calls, _ in first.segments], crew.shared.trace()
         assert sum(calls) == 3 * STEPS * (CALLS + 1)
         assert len(calls) > 3
-        assert (crew.run([b"", b""], Replaying(first.segments)).segments, crew.shared.trace()) == (
+        assert (crew.run([0, 0, 1], [b"", b""], Replaying(first.segments)).segments, crew.shared.trace()) == (
             first.segments,
             trace,
         )
-        course = crew.run([b"", b""], Replaying([(1, 5, ""), (0, 8, "kill"), (2, 99, "")]))
+        course = crew.run([0, 0, 1], [b"", b""], Replaying([(1, 5, ""), (0, 8, "kill"), (2, 99, "")]))
         assert course.ends == ["killed", "killed", ""]
-        assert crew.run([b"", b""], Preempting(6)).ends == ["", "", ""]
-    finally:
-        crew.close()
+        assert crew.run([0, 0, 1], [b"", b""], Preempting(6)).ends == ["", "", ""]
 
 
 def test_who_asks_for_something_is_woken_when_anybody_has_moved_and_waits_on_in_vain(crew):
-    course = crew.run([b"asks", b"", b""], Preempting(4))
+    course = crew.run([0, 1, 2], [b"asks", b"", b""], Preempting(4))
     assert course.gave_up == ""
     assert told(crew, 5) == [(0, b"")]
-    assert crew.run([b"asks-in-vain", b"", b""], Preempting(4)).gave_up == "deadlock"
+    assert crew.run([0, 1, 2], [b"asks-in-vain", b"", b""], Preempting(4)).gave_up == "deadlock"
 
 
 def test_an_answer_is_given_in_the_place_of_the_call_before_which_the_actor_stood(crew):
-    course = crew.run([b""] * 3, Replaying([(0, 8, "io"), (1, 99, ""), (0, 99, ""), (2, 99, "")]))
+    course = crew.run([0, 1, 2], [b""] * 3, Replaying([(0, 8, "io"), (1, 99, ""), (0, 99, ""), (2, 99, "")]))
     assert told(crew, 2) == [(0, b"%d" % TOLD)]
     assert course.segments == [(0, 8, "io"), (1, 18, ""), (0, 9, ""), (2, 18, "")]
 
 
 def test_all_are_killed_where_the_power_goes(crew):
-    course = crew.run([b""] * 3, Replaying([(0, 8, ""), (1, 3, "power")]))
+    course = crew.run([0, 1, 2], [b""] * 3, Replaying([(0, 8, ""), (1, 3, "power")]))
     assert (course.gave_up, course.segments) == ("power", [(0, 8, ""), (1, 3, "power")])
     assert told(crew, 4) == []
 
@@ -185,21 +199,21 @@ def test_all_are_killed_where_the_power_goes(crew):
 @pytest.mark.parametrize(
     ("order", "says"),
     [
-        (b"spins", "spins: actor 1 at test_crew.py:"),
-        (b"sleeps", "waits: actor 1 at test_crew.py:"),
+        (b"spins", "spins: actor b at test_crew.py:"),
+        (b"sleeps", "waits: actor b at test_crew.py:"),
     ],
 )
 def test_an_actor_that_does_not_come_back_is_told_by_what_it_does_and_where(crew, order, says):
     began = time.monotonic()
-    course = crew.run([b"", order, b""], Replaying([(1, 99, "")]))
+    course = crew.run([0, 1, 2], [b"", order, b""], Replaying([(1, 99, "")]))
     assert course.gave_up.startswith(says)
     assert course.gave_up.endswith(" in play")
     assert time.monotonic() - began < 5
-    assert crew.run([b""] * 3, Preempting(3)).gave_up == ""
+    assert crew.run([0, 1, 2], [b""] * 3, Preempting(3)).gave_up == ""
 
 
 def test_an_actor_that_ends_by_itself_or_raises_is_told_and_the_others_go_on(crew):
-    course = crew.run([b"dies", b"raises", b""], Preempting(2))
+    course = crew.run([0, 1, 2], [b"dies", b"raises", b""], Preempting(2))
     assert course.ends[0] == "died: signal 15"
     assert course.ends[1].startswith("raised: RuntimeError: nobody is home (at test_crew.py:")
     assert course.ends[2] == ""
@@ -208,20 +222,13 @@ def test_an_actor_that_ends_by_itself_or_raises_is_told_and_the_others_go_on(cre
 
 def test_what_cannot_be_run_is_refused_by_name(crew):
     with pytest.raises(SubjectError, match="process 1, opening: raised: RuntimeError: no such file"):
-        crew.run([b"", b"no-open", b""], Preempting(1))
+        crew.run([0, 1, 2], [b"", b"no-open", b""], Preempting(1))
     with pytest.raises(LabError, match="chose actor 7, who cannot run"):
-        crew.run([b""] * 3, Replaying([(7, 1, "")]))
-    plain = Crew([0], Counting)
-    try:
-        with pytest.raises(LabError, match="fault 'kill'"):
-            plain.run([b""], Replaying([(0, 1, "kill")]))
-    finally:
-        plain.close()
+        crew.run([0, 1, 2], [b""] * 3, Replaying([(7, 1, "")]))
+    with crew_of() as plain, pytest.raises(LabError, match="fault 'kill'"):
+        plain.run([0], [b""], Replaying([(0, 1, "kill")]))
 
 
 def test_too_many_points_end_a_schedule(crew):
-    small = Crew([0], Counting, points_max=7)
-    try:
-        assert small.run([b""], Replaying([(0, ENDLESS, "")] * 9)).gave_up == "points"
-    finally:
-        small.close()
+    with crew_of(points_max=7) as small:
+        assert small.run([0], [b""], Replaying([(0, ENDLESS, "")] * 9)).gave_up == "points"
