@@ -6,6 +6,7 @@ backup in which acked rows are missing, or one that is damaged.
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from crashlab.model.workload import Check, Context
 
 ROWS = 3
 BACKUPS = 2
+PAUSE_S = 0.001
 
 
 def _backups_whole(program: Program, connection: sqlite3.Connection, _history: History) -> Iterator[str]:
@@ -42,7 +44,7 @@ def _place(ctx: Context, number: int) -> Path:
 
 
 class Broken(LanesProgram):
-    """Copies main file and WAL in two steps of its loop."""
+    """Copies main file and WAL, with a pause between them so as not to be in anybody's way."""
 
     names = ("writer", "backup")
     schema = (
@@ -62,42 +64,20 @@ class Broken(LanesProgram):
                 yield _sample(2 * number - 1, number, connection)
                 yield Step(2 * number, (), lambda: _checkpoint(connection))
             return
-        loop = _Loop(ctx, connection, copies_files=self.copies_files)
-        for number in range(1, 2 * BACKUPS, 2):
-            yield Step(number, (), loop.begin)
-            yield Step(number + 1, (), loop.end)
+        for number in range(1, BACKUPS + 1):
+            yield Step(number, (), lambda number=number: self._back_up(number, connection, ctx))  # type: ignore[misc]
 
-
-class _Loop:
-    """Makes one backup after another, each in two steps."""
-
-    def __init__(self, ctx: Context, connection: sqlite3.Connection, *, copies_files: bool) -> None:
-        self._ctx = ctx
-        self._connection = connection
-        self._copies_files = copies_files
-        self._number = 0
-        self._newest = 0
-        self._begun = False
-
-    def begin(self) -> None:
-        """Copy the main file, or let SQLite copy the database."""
-        self._number += 1
-        self._newest = self._connection.execute("SELECT coalesce(max(number), 0) FROM sample").fetchone()[0]
-        place = _place(self._ctx, self._number)
-        if self._copies_files:
-            shutil.copyfile(self._ctx.database, place)
+    def _back_up(self, number: int, connection: sqlite3.Connection, ctx: Context) -> None:
+        newest = connection.execute("SELECT coalesce(max(number), 0) FROM sample").fetchone()[0]
+        place = _place(ctx, number)
+        if self.copies_files:
+            shutil.copyfile(ctx.database, place)
+            time.sleep(PAUSE_S)
+            shutil.copyfile(f"{ctx.database}-wal", f"{place}-wal")
         else:
             with closing(sqlite3.connect(place)) as copy:
-                self._connection.backup(copy)
-        self._begun = True
-
-    def end(self) -> None:
-        """Copy the WAL, and enter the backup in the books."""
-        if self._begun and self._copies_files:
-            shutil.copyfile(f"{self._ctx.database}-wal", f"{_place(self._ctx, self._number)}-wal")
-        if self._begun:
-            self._connection.execute("INSERT INTO backup VALUES(?, ?)", (self._number, self._newest))
-        self._begun = False
+                connection.backup(copy)
+        connection.execute("INSERT INTO backup VALUES(?, ?)", (number, newest))
 
 
 def _sample(seq: int, number: int, connection: sqlite3.Connection) -> Step:
