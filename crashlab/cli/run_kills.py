@@ -15,6 +15,8 @@ import msgspec
 from crashlab.cli.options import Output, console_for_people, open_config
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.statistics import format_rate, upper_bound
+from crashlab.diagnosis.autopsy.listener import TEXT as AUTOPSY
+from crashlab.diagnosis.autopsy.listener import CaseAutopsies
 from crashlab.engine.campaign import Limits, StopReason, Tally, run_campaign
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
@@ -133,6 +135,7 @@ def _run(options: KillsOptions, records: Path, emitter: Emitter) -> tuple[_Resul
         ProgressListener(console_for_people(stderr=True), options.trials, "kills") as progress,
     ):
         emitter.add(progress)
+        emitter.add(CaseAutopsies())
         area = space.make_run()
         copy = PrivateCopy(Path.cwd(), area, options.program.maps, bytes_max=options.copy_max)
         stamp = environment_stamp(space.root)
@@ -258,6 +261,8 @@ def _lines(result: _Result, options: KillsOptions, code: int, records: Path) -> 
             f"  seen       {one_line(finding.message)}",
         ]
         if example.case_dir:
+            if (told := Path(example.case_dir) / AUTOPSY).exists():
+                lines.append(f"  autopsy    {told}")
             lines.append(f"  replay     {replay_words(options, example.case_dir, finding)}")
             lines.append("  reduce     nothing to reduce in a real kill; crashlab run -- COMMAND computes small ones")
     stamp = result.environment

@@ -10,6 +10,8 @@ import msgspec
 
 from crashlab.cli.options import Output, open_config
 from crashlab.cli.program_options import parse_program
+from crashlab.diagnosis.autopsy.listener import TEXT as AUTOPSY
+from crashlab.diagnosis.autopsy.listener import autopsy_cases
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.program.case import save_program_case
 from crashlab.engine.program.explore import Budget, Explored, Found, explore_program
@@ -100,6 +102,7 @@ def _run(options: ProgramOptions, space: Workspace, records: Path) -> _Result:
         str(save_program_case(records / "cases", number, recording.directory, each, program.name))
         for number, each in enumerate(found)
     )
+    autopsy_cases(map(Path, cases))
     return _Result(recording, explored, tuple(found), restarts, cases, environment_stamp(space.root))
 
 
@@ -196,6 +199,7 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
             f"FAIL {each.finding.identity} in {each.states:,} states",
             f"  fault      {one_line(str(each.state))[:200]}",
             f"  seen       {one_line(each.finding.message)}",
+            *_autopsied(case),
             f"  replay     {_command('replay', case, each.finding, options.program)}",
             f"  reduce     {_command('reduce', case, each.finding, options.program)}",
         ]
@@ -205,6 +209,11 @@ def _lines(result: _Result, options: ProgramOptions, records: Path) -> list[str]
     )
     lines.append(f"records: {records}")
     return lines
+
+
+def _autopsied(case: str) -> list[str]:
+    told = Path(case) / AUTOPSY
+    return [f"  autopsy    {told}"] if told.exists() else []
 
 
 def _command(name: str, case: str, finding: Finding, program: Program) -> str:

@@ -28,6 +28,7 @@ __all__ = [
     "PROGRAM_CASE",
     "ProgramCase",
     "StateJudge",
+    "database_of",
     "judge_case",
     "keep_program_case",
     "load_program_case",
@@ -105,6 +106,16 @@ def load_program_case(directory: Path) -> ProgramCase:
     if not log_bases(str(directory / "log")) or not 0 <= state.op <= len(load_recording(directory)):
         raise RecordError(f"{path}: the state {case.fault[:60]!r} is none of the recording beside it")
     return case
+
+
+def database_of(directory: Path) -> str:
+    """Return the name of the database that a case is about; its recording is not looked at.
+
+    Raises:
+        RecordError: as `load_program_case`.
+    """
+    expected = "a case directory of `crashlab run -- COMMAND`"
+    return read_case_file(directory / PROGRAM_CASE, ProgramCase, bytes_max=CASE_BYTES_MAX, expected=expected).database
 
 
 def judge_case(directory: Path, case: ProgramCase, scratch: Path) -> list[Finding]:

@@ -114,6 +114,8 @@ def test_acks_before_the_commit_are_found_by_kills_and_the_case_kills_again(lab)
     assert "batches.py --broken" not in (case / KILLED_CASE).read_text()
     assert sys.executable not in json.dumps(told)
     assert (case / "evidence" / "app.db").is_file()
+    assert f"  autopsy    {words[1]}/autopsy.txt" in broken.stdout
+    assert (case / "autopsy.txt").read_text().startswith("HEALTHY")
     again = lab(*words[:2], "--times", 10, *words[2:])
     assert again.returncode == 1, again
     assert "reproduced " in again.stdout

@@ -44,6 +44,8 @@ def test_a_finding_its_replay_and_the_correct_twin(lab):
     assert broken.returncode == 1, broken
     assert "FAIL history/acked-commits · orders.py · process death" in broken.stdout
     assert "found again in orders, column 1" in broken.stdout
+    told = next(line for line in broken.stdout.splitlines() if line.startswith("  autopsy ")).split()[1]
+    assert json.loads((lab.project / told).with_suffix(".json").read_bytes())["verdict"] == "healthy"
     assert "environment: " in broken.stdout
     replay = next(line for line in broken.stdout.splitlines() if "crashlab replay" in line).split()[2:]
     again = lab(*replay)

@@ -1,16 +1,19 @@
 """Failing cases of a campaign get an autopsy in their directories, and nothing waits for it."""
 
 import contextlib
+import json
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
 
-from crashlab.diagnosis.autopsy.listener import CaseAutopsies
+from crashlab.diagnosis.autopsy.listener import CaseAutopsies, autopsy_case, autopsy_cases
 from crashlab.diagnosis.autopsy.report import Report
 from crashlab.engine.campaign import Limits, run_campaign
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
+from crashlab.engine.program.case import PROGRAM_CASE, ProgramCase
 from crashlab.engine.road import RealRoad
 from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
@@ -66,3 +69,25 @@ def test_it_is_bounded_and_says_why_there_is_none(tmp_path):
     late(finished(4))
     late(Event(9, 0, EventKind.CAMPAIGN_FINISHED, "", {"stop": "interrupted"}))
     assert not (tmp_path / "4" / "autopsy.txt").exists()
+
+
+def test_each_database_of_a_program_s_case_gets_one_and_that_of_the_case_comes_first(tmp_path):
+    case = tmp_path / "case"
+    for name in ("a.db", "data/b.db"):
+        path = case / "evidence" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("create table t(a)")
+    with open(case / "evidence" / "data" / "b.db", "r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 4096)
+    told = ProgramCase("program", "data/b.db", "kill@op=1", "identity", "message")
+    (case / PROGRAM_CASE).write_bytes(msgspec.json.encode(told))
+    assert autopsy_cases([case, tmp_path / "none"], seconds=60) < 60
+    verdicts = [json.loads((case / f"autopsy{more}.json").read_bytes())["verdict"] for more in ("", "-2")]
+    assert verdicts == ["damaged", "healthy"]
+    assert (case / "autopsy.txt").read_text().count(str(case)) >= 2
+    (case / "evidence" / "a.db").unlink()
+    (case / "evidence" / "data" / "b.db").unlink()
+    assert autopsy_case(case) is None
+    assert "has no database" in (case / "autopsy.txt").read_text()
