@@ -1,0 +1,85 @@
+"""Judging a schedule: the oracles of a trial, on what a fresh connection reads when all others have closed.
+
+Nothing was killed and nothing failed, so everything acked has to be there and the file has to be well-formed: the
+fault class is "no fault", the promise that of a process death. Beside those oracles:
+
+    schedule/deadlock: all actors wait for one another.
+    schedule/raised: an actor raised outside of its steps.
+    schedule/malformed-seen: a step was refused because the database is malformed, or is no database.
+    sidecars/wal-index: at the end of a step the wal-index said something impossible.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from crashlab.engine.recover import LINES_MAX, read_rows, restart_and_read
+from crashlab.engine.schedules.generic import GENERIC
+from crashlab.engine.schedules.reads import Read, judge_reads
+from crashlab.model.contract import FaultClass
+from crashlab.model.finding import Finding
+from crashlab.model.history import History, StepState
+from crashlab.oracles.all import judge_all
+from crashlab.oracles.view import Recovered, View
+from crashlab.sqlite.check import integrity_check, quick_check
+from crashlab.writers.context import RunContext
+
+__all__ = ["Seen", "judge"]
+
+_MALFORMED = ("malformed", "not a database")
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What was seen while the schedule ran. `raised`: what actors raised outside of their steps."""
+
+    history: History
+    reads: Sequence[Read] = ()
+    wal_index: str = ""
+    raised: Sequence[str] = ()
+    deadlock: str = ""
+
+
+def judge(workload: Any, subject: str, context: RunContext, seen: Seen, sidecars: dict[str, int]) -> list[Finding]:
+    """Judge one schedule; `context` is that of the restart, `sidecars` what lay beside the database at the end."""
+    index = (seen.wal_index,) if seen.wal_index else ()
+    if seen.deadlock:
+        recovered = Recovered()
+    elif subject == GENERIC:
+        recovered = _read(workload, context)
+    else:
+        recovered = restart_and_read(workload, context, seen.history, FaultClass.NONE, b"", sidecars)
+    recovered = msgspec.structs.replace(recovered, wal_index_problems=index)
+    view = View(subject, FaultClass.NONE, workload.contract, workload.tables, seen.history, recovered)
+    found = list(_own(view, seen))
+    if not seen.deadlock:
+        found += judge_all(view)
+        found += judge_reads(view, seen.reads)
+    return found
+
+
+def _own(view: View, seen: Seen) -> Iterator[Finding]:
+    if seen.deadlock:
+        yield view.finding("schedule", "deadlock", seen.deadlock)
+    if seen.raised:
+        yield view.finding("schedule", "raised", seen.raised[0][:500], lines=list(seen.raised[:LINES_MAX]))
+    for step in seen.history.steps:
+        if step.state is StepState.REFUSED and any(word in step.error for word in _MALFORMED):
+            yield view.finding("schedule", "malformed-seen", f"{step.lane}#{step.seq}: {step.error}"[:500])
+            return
+
+
+def _read(workload: Any, context: RunContext) -> Recovered:
+    """Read the tables with one connection, without a restart path: the generic workload has none of its own."""
+    try:
+        connection = sqlite3.connect(context.database, isolation_level=None, timeout=5.0)
+        try:
+            rows, duplicates = read_rows(connection, workload.tables)
+            problems = integrity_check(connection, LINES_MAX)
+            quick = quick_check(connection, LINES_MAX) if problems else ()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return Recovered(quick_check=(f"reading it: {error}",))
+    return Recovered(rows=rows, duplicates=tuple(duplicates), quick_check=quick, integrity_check=problems)

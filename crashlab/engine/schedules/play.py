@@ -1,0 +1,121 @@
+"""One run of a script: what each actor does, and the history of it."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from crashlab.engine.schedules.reads import Read
+from crashlab.engine.schedules.walindex import impossible
+from crashlab.errors import SubjectError, did_you_mean
+from crashlab.model.history import Ended, EndKind, History, NoteRecord, PhaseRecord, StepRecord, StepState
+from crashlab.model.phase import MARK_CLOSE
+from crashlab.model.schedule import Script
+from crashlab.model.step import Lane
+from crashlab.writers.schedule.context import ScheduledContext
+from crashlab.writers.schedule.decide import Decide, Mark
+from crashlab.writers.schedule.turns import Turns
+
+__all__ = ["Play"]
+
+
+class Play:
+    """The actors' bodies; afterwards `history()`, `reads`, `wal_index` (what was impossible in it, ""), `opened`."""
+
+    def __init__(self, workload: Any, script: Script, turns: Turns, context: ScheduledContext, decide: Decide) -> None:
+        self._workload = workload
+        self._script = script
+        self._turns = turns
+        self._context = context
+        self._decide = decide
+        self._count = itertools.count(1)
+        self._steps: list[StepRecord] = []
+        self._close_seqs: tuple[int, int] = (0, 0)
+        self._instance: Any = None
+        self._lanes: list[Lane] = []
+        self.opened = False
+        self.reads: list[Read] = []
+        self.wal_index = ""
+        self.beginning: Callable[[int, int], object] | None = None
+
+    def bodies(self) -> list[Callable[[], None]]:
+        """What each actor does, in their order.
+
+        Raises:
+            SubjectError: the script names a lane that the workload has not.
+        """
+        known = {lane.name: lane for lane in self._workload.lanes(self._context) if lane.process == 0}
+        for actor in self._script.actors:
+            lane = known.get(actor.lane)
+            if lane is None:
+                raise SubjectError(
+                    f"the schedule has a lane {actor.lane!r}, the workload has: {', '.join(known) or 'none'}"
+                    f"{did_you_mean(actor.lane, known)}"
+                )
+            self._lanes.append(lane)
+        return [self._main, *(lambda number=number: self._play(number) for number in range(1, len(self._lanes)))]
+
+    def _main(self) -> None:
+        turns = self._turns
+        self._instance = self._workload.open(self._context)
+        self.opened = True
+        turns.begin(self._decide)
+        others = range(1, len(self._lanes))
+        try:
+            self._play(0)
+            if not turns.has_finished(others):
+                turns.wait(Mark.LOCK, lambda: turns.has_finished(others), timed=False)
+        finally:
+            if not turns.adopted:
+                turns.end()
+            begun = next(self._count)
+            self._close_seqs = (begun, 0)
+            self._instance.close()
+            self._close_seqs = (begun, next(self._count))
+
+    def _play(self, number: int) -> None:
+        wanted = self._script.actors[number].steps
+        if not wanted:
+            return
+        turns, lane, last = self._turns, self._lanes[number], max(wanted)
+        tick = self._context.stepped.tick
+        for place, step in enumerate(self._workload.steps(lane, self._instance, self._context)):
+            if place in wanted:
+                if self.beginning is not None:
+                    self.beginning(number, place)
+                turns.step_begins()
+                self._do(lane, step)
+                turns.step_ends()
+                tick()
+                if not self.wal_index:
+                    self.wal_index = impossible(turns.mapped)
+            if place >= last:
+                return
+
+    def _do(self, lane: Lane, step: Any) -> None:
+        begun = next(self._count)
+        state, error, happened = StepState.ACKED, "", None
+        try:
+            happened = step.do()
+            if happened is not None:
+                happened = tuple(happened)
+        except Exception as raised:
+            state, error = StepState.REFUSED, f"{type(raised).__name__}: {raised}"[:500]
+        ended = next(self._count)
+        effects = step.effects if happened is None or step.reads else happened
+        record = StepRecord(lane.name, 0, step.seq, state, effects, begun, begun, ended, ended, error)
+        self._steps.append(record)
+        if step.reads and happened is not None:
+            rows = {(seen.table, seen.key): seen.value for seen in happened if seen.value is not None}
+            self.reads.append(Read(record, step.reads, rows))
+
+    def history(self) -> History:
+        """What was done, for the oracles; steps that had begun and never ended are left out: nobody died."""
+        begun, closed = self._close_seqs
+        return History(
+            case_id="",
+            steps=tuple(self._steps),
+            phases=(PhaseRecord(MARK_CLOSE, 0, 0, begun, begun, closed),) if closed else (),
+            notes=tuple(NoteRecord(0, 0, text) for text in self._context.notes),
+            ended=Ended(EndKind.EXITED, 0),
+            last_ns=closed,
+        )

@@ -1,0 +1,210 @@
+"""The road of threads: one schedule of a workload's lanes, from a fresh copy of a template to its findings.
+
+The lanes of process 0 are actors, and so is each thread that the program starts. Actor 0 is the program's main thread:
+it opens the instance, plays the first lane, and closes when all lanes are done. Opening is not part of the schedule; a
+close is where the program has threads of its own, which may be at work then. Lanes of other processes are left out.
+"""
+
+import contextlib
+import hashlib
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, Self
+
+from crashlab.engine.schedules.generic import GENERIC
+from crashlab.engine.schedules.judge import Seen, judge
+from crashlab.engine.schedules.play import Play
+from crashlab.engine.schedules.ran import Ran
+from crashlab.engine.schedules.telling import Teller
+from crashlab.engine.schedules.template import Templates
+from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits, wait_for_end
+from crashlab.model.case import Param
+from crashlab.model.finding import Finding
+from crashlab.model.schedule import Script, Segment
+from crashlab.model.seed import subseed
+from crashlab.sqlite.library import find_library
+from crashlab.sqlite.tap import Tap
+from crashlab.writers.context import RunContext
+from crashlab.writers.order import Order
+from crashlab.writers.schedule.context import ScheduledContext
+from crashlab.writers.schedule.decide import Decide, Mark
+from crashlab.writers.schedule.gate import PointGate
+from crashlab.writers.schedule.turns import Turns
+
+__all__ = ["DATABASE", "ThreadsRoad"]
+
+DATABASE = "state.db"
+DIGEST_BYTES = 12
+
+
+class ThreadsRoad:
+    """Runs schedules of one workload in this process; a context manager. Takes the process for itself.
+
+    `workload` has been imported inside `crashlab.writers.schedule.locks.patched_threading` of the same `turns`, or has
+    no locks. `module`: whose SQLite. `root`: an empty directory.
+
+    Raises, from `__enter__`: TapUnavailableError.
+    """
+
+    name = "threads"
+
+    def __init__(
+        self,
+        workload: Any,
+        subject: str,
+        root: Path,
+        *,
+        module: ModuleType = sqlite3,
+        limits: RunLimits = DEFAULT_LIMITS,
+        turns: Turns | None = None,
+    ) -> None:
+        self.workload = workload
+        self.subject = subject
+        self.turns = turns or Turns()
+        self._root = root
+        self._module = module
+        self._limits = limits
+        self._opened: list[Any] = []
+        # Each lane of the generic workload has a connection of its own, so nobody has to look who is inside it.
+        self._connect = module.Connection if subject == GENERIC else None
+        (root / "templates").mkdir()
+        self._templates = Templates(root / "templates", self._make_template, alike=subject == GENERIC)
+        self._runs = itertools.count()
+        self._tap = Tap(gate=PointGate(self.turns), module=module)
+        library = find_library(module)
+        self.engine = f"{library.version} {library.source_id}"
+
+    def __enter__(self) -> Self:
+        self._tap.install()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tap.uninstall()
+
+    def run(self, script: Script, decide: Decide, *, tell: bool = False, keep: Path | None = None) -> Ran:
+        """Run one schedule; see `crashlab.engine.schedules.ran.Road`."""
+        directory = self._root / f"run-{next(self._runs)}"
+        params = {**self.workload.params, **script.params}
+        self._templates.copy(params, directory)
+        order = self._order(directory, script.seed, params)
+        self._tap.bindings.restart_randomness()
+        context = ScheduledContext(order, 0, self._open, self.turns)
+        try:
+            play, course = self._play(script, decide, context, tell=tell)
+            ran = self._judged(script, order, play)
+            if keep is not None:
+                for path in sorted(directory.iterdir()):
+                    if path.is_file():
+                        shutil.copyfile(path, keep / path.name)
+        finally:
+            if not self.turns.on:  # a run that is stuck has its files still open
+                shutil.rmtree(directory, ignore_errors=True)
+        return Ran(**ran, course=course)
+
+    def lanes(self, params: Mapping[str, Param], seed: int = 0) -> tuple[str, ...]:
+        """The names of the lanes that are actors here: those of process 0."""
+        order = self._order(self._root, seed, {**self.workload.params, **params})
+        context = ScheduledContext(order, 0, self._open, self.turns)
+        return tuple(lane.name for lane in self.workload.lanes(context) if lane.process == 0)
+
+    def _play(self, script: Script, decide: Decide, context: ScheduledContext, *, tell: bool) -> tuple[Play, Any]:
+        turns = self.turns
+        if not tell:
+            play = Play(self.workload, script, turns, context, decide)
+            turns.start(play.bodies(), self._limits.points_max)
+            wait_for_end(turns, self._limits)
+            return play, ()
+        teller = Teller(turns)
+
+        def begun(*ask: Any) -> Any:
+            if ask[1] < 0:
+                teller.begins()
+            return decide(*ask)
+
+        play = Play(self.workload, script, turns, context, begun)
+        label = getattr(self.workload, "label", None)
+        play.beginning = lambda actor, place: teller.marked(
+            Mark.STEP,
+            f"step {place}" + (f" ({label(script.actors[actor].lane, place, context.params)})" if label else ""),
+        )
+        self._tap.uninstall()
+        try:
+            turns.passed_on, turns.marked = teller.passed_on, teller.marked
+            with Tap(teller, gate=PointGate(turns), module=self._module):
+                turns.start(play.bodies(), self._limits.points_max)
+                wait_for_end(turns, self._limits)
+        finally:
+            turns.passed_on = turns.marked = None
+            self._tap.install()
+        return play, tuple(teller.course)
+
+    def _judged(self, script: Script, order: Order, play: Play) -> dict[str, Any]:
+        turns = self.turns
+        if turns.broke is not None:
+            raise turns.broke
+        history = play.history()
+        raised = [f"actor {chr(97 + actor)}: {text}" for actor, text in turns.errors]
+        deadlock = f"all actors wait for one another: {turns.waiting}" if turns.gave_up == "deadlock" else ""
+        problem = ""
+        if not play.opened:
+            problem = f"the program does not open: {raised[0] if raised else turns.gave_up}"
+        elif turns.strangers:
+            problem = "threads that take no turns use SQLite: made without `threading`, or before the lab came"
+        elif turns.gave_up == "points":
+            problem = f"no end after {turns.points} points"
+        self._close_what_is_open()
+        findings: tuple[Finding, ...] = ()
+        if not problem:
+            directory = Path(order.directory)
+            sidecars = {
+                path.name: path.stat().st_size
+                for path in (directory / f"{DATABASE}-wal", directory / f"{DATABASE}-journal")
+                if path.exists()
+            }
+            seen = Seen(history, play.reads, play.wal_index, raised, deadlock)
+            context = RunContext(order, 0, self._module.connect)
+            findings = tuple(judge(self.workload, self.subject, context, seen, sidecars))
+        refusals = tuple(dict.fromkeys(step.error for step in history.steps if step.error))
+        return {
+            "segments": tuple(Segment(*segment) for segment in turns.segments),
+            "trace": turns.told,
+            "points": turns.points_told,
+            "digest": hashlib.blake2b(turns.told, digest_size=DIGEST_BYTES).hexdigest(),
+            "findings": findings,
+            "problem": problem,
+            "actors": len(script.actors) + turns.adopted,
+            "acked": len(history.acked),
+            "refused": sum(1 for step in history.steps if step.error),
+            "refusals": refusals[:5],
+        }
+
+    def _close_what_is_open(self) -> None:
+        """Close what the program left open: the next run must not find its locks."""
+        for connection in self._opened:
+            with contextlib.suppress(Exception):
+                connection.close()
+        self._opened.clear()
+
+    def _open(self, *args: Any, **kwargs: Any) -> Any:
+        connection = (self._connect or self._module.connect)(*args, **kwargs)
+        self._opened.append(connection)
+        return connection
+
+    def _order(self, directory: Path, seed: int, params: Mapping[str, Param]) -> Order:
+        return Order(str(directory), str(directory / DATABASE), "", seed, dict(params))
+
+    def _make_template(self, directory: Path, params: Mapping[str, Param]) -> None:
+        order = self._order(directory, subseed(0, "template"), params)
+        context = ScheduledContext(order, 0, self._open, self.turns)
+        prepare = getattr(self.workload, "prepare", None)
+        if prepare is not None:
+            prepare(context)
+        else:
+            self.workload.open(context).close()
+        self._opened.clear()

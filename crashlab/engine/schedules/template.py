@@ -1,0 +1,59 @@
+"""What each schedule starts from: the files that the program leaves when it has opened and closed its database once."""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from crashlab.errors import LimitError
+from crashlab.model.case import Param
+
+__all__ = ["Templates"]
+
+BYTES_MAX = 64 << 20
+KEPT_MAX = 64
+
+
+class Templates:
+    """The templates by parameters. `make(directory, params)` fills an empty directory; `alike`: whatever they are."""
+
+    def __init__(self, root: Path, make: Callable[[Path, Mapping[str, Param]], None], *, alike: bool = False) -> None:
+        self._root = root
+        self._make = make
+        self._alike = alike
+        self._found: dict[bytes, dict[str, bytes] | Path] = {}
+
+    def copy(self, params: Mapping[str, Param], directory: Path) -> None:
+        """Make `directory` with a copy of the template for these parameters.
+
+        Raises:
+            LimitError: the program leaves more than is sensible to copy for every schedule.
+        """
+        key = b"" if self._alike else msgspec.json.encode(params, order="sorted")
+        found = self._found.get(key)
+        if found is None:
+            if len(self._found) >= KEPT_MAX:
+                self._found.clear()
+            found = self._found[key] = self._taken(params)
+        if isinstance(found, Path):
+            shutil.copytree(found, directory)
+            return
+        directory.mkdir()
+        for name, data in found.items():
+            with open(directory / name, "wb", buffering=0) as file:
+                file.write(data)
+
+    def _taken(self, params: Mapping[str, Param]) -> dict[str, bytes] | Path:
+        """Small templates of plain files are kept in memory: they are written thousands of times."""
+        source = self._root / f"template-{len(os.listdir(self._root))}"
+        source.mkdir()
+        self._make(source, params)
+        entries = list(source.rglob("*"))
+        size = sum(entry.stat().st_size for entry in entries if entry.is_file())
+        if size > BYTES_MAX:
+            raise LimitError(f"the program leaves {size} bytes when it has opened and closed: at most {BYTES_MAX}")
+        if any(not entry.is_file() or entry.is_symlink() for entry in entries):
+            return source
+        return {entry.name: entry.read_bytes() for entry in entries}
