@@ -7,6 +7,9 @@ fault class is "no fault", the promise that of a process death. Beside those ora
     schedule/raised: an actor raised outside of its steps.
     schedule/malformed-seen: a step was refused because the database is malformed, or is no database.
     sidecars/wal-index: at the end of a step the wal-index said something impossible.
+
+A WAL that remains accuses nobody where two actors closed connections: each of two that close at once can see the other
+still there, and then SQLite leaves the checkpoint to the next opener.
 """
 
 import sqlite3
@@ -24,39 +27,55 @@ from crashlab.model.history import History, StepState
 from crashlab.oracles.all import judge_all
 from crashlab.oracles.view import Recovered, View
 from crashlab.sqlite.check import integrity_check, quick_check
+from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.context import RunContext
+from crashlab.writers.schedule.decide import CALLS
+from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
 __all__ = ["Seen", "judge"]
 
+_CALL = (1 << ACTOR_SHIFT) - 1
 _MALFORMED = ("malformed", "not a database")
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What was seen while the schedule ran. `raised`: what actors raised outside of their steps."""
+    """What was seen while the schedule ran. `raised`: what actors raised outside of their steps.
+
+    `fault_class`: of the fault that befell an actor, if one did. `trace`: its calls.
+    """
 
     history: History
     reads: Sequence[Read] = ()
     wal_index: str = ""
     raised: Sequence[str] = ()
     deadlock: str = ""
+    fault_class: FaultClass = FaultClass.NONE
+    trace: bytes = b""
 
 
 def judge(workload: Any, subject: str, context: RunContext, seen: Seen, sidecars: dict[str, int]) -> list[Finding]:
     """Judge one schedule; `context` is that of the restart, `sidecars` what lay beside the database at the end."""
     index = (seen.wal_index,) if seen.wal_index else ()
+    if sidecars and _closers(seen.trace) > 1:
+        sidecars = {}
     if seen.deadlock:
         recovered = Recovered()
     elif subject == GENERIC:
         recovered = _read(workload, context)
     else:
-        recovered = restart_and_read(workload, context, seen.history, FaultClass.NONE, b"", sidecars)
+        recovered = restart_and_read(workload, context, seen.history, seen.fault_class, b"", sidecars)
     recovered = msgspec.structs.replace(recovered, wal_index_problems=index)
-    view = View(subject, FaultClass.NONE, workload.contract, workload.tables, seen.history, recovered)
+    view = View(subject, seen.fault_class, workload.contract, workload.tables, seen.history, recovered)
     found = list(_own(view, seen))
     if not seen.deadlock:
         found += judge_all(view)
         found += judge_reads(view, seen.reads)
     return found
+
+
+def _closers(trace: bytes) -> int:
+    """How many actors closed a file of SQLite."""
+    return len({byte >> ACTOR_SHIFT for byte in trace[::2] if byte & _CALL == CALLS[Operation.CLOSE]})
 
 
 def _own(view: View, seen: Seen) -> Iterator[Finding]:

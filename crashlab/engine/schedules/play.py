@@ -28,6 +28,7 @@ class Play:
         self._context = context
         self._decide = decide
         self._count = itertools.count(1)
+        context.moment = self._count.__next__
         self._steps: list[StepRecord] = []
         self._close_seqs: tuple[int, int] = (0, 0)
         self._instance: Any = None
@@ -115,7 +116,7 @@ class Play:
             case_id="",
             steps=tuple(self._steps),
             phases=(PhaseRecord(MARK_CLOSE, 0, 0, begun, begun, closed),) if closed else (),
-            notes=tuple(NoteRecord(0, 0, text) for text in self._context.notes),
+            notes=tuple(NoteRecord(moment, 0, text) for moment, text in self._context.notes),
             ended=Ended(EndKind.EXITED, 0),
             last_ns=closed,
         )

@@ -167,7 +167,7 @@ class ThreadsRoad:
                 for path in (directory / f"{DATABASE}-wal", directory / f"{DATABASE}-journal")
                 if path.exists()
             }
-            seen = Seen(history, play.reads, play.wal_index, raised, deadlock)
+            seen = Seen(history, play.reads, play.wal_index, raised, deadlock, trace=turns.told)
             context = RunContext(order, 0, self._module.connect)
             findings = tuple(judge(self.workload, self.subject, context, seen, sidecars))
         refusals = tuple(dict.fromkeys(step.error for step in history.steps if step.error))

@@ -20,7 +20,8 @@ class ScheduledContext(RunContext):
     def __init__(self, order: Order, process: int, connect: Callable[..., sqlite3.Connection], turns: Turns) -> None:
         super().__init__(order, process, connect)
         self._turns = turns
-        self.notes: list[str] = []
+        self.moment: Callable[[], int] = lambda: 0
+        self.notes: list[tuple[int, str]] = []
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """`event.wait(seconds)` on the stepped clock."""
@@ -34,4 +35,4 @@ class ScheduledContext(RunContext):
     def note(self, text: str) -> None:
         """Put a remark in the history."""
         if len(self.notes) < NOTES_MAX:
-            self.notes.append(text)
+            self.notes.append((self.moment(), text))
