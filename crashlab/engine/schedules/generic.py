@@ -22,7 +22,7 @@ from crashlab.model.schedule import ACTORS_MAX, Actor, Script
 from crashlab.model.step import Effect, Lane, Step, Table
 from crashlab.model.workload import Check, Context
 
-__all__ = ["GENERIC", "GenericWorkload", "draw_generic", "generic_script"]
+__all__ = ["GENERIC", "GenericWorkload", "Opened", "draw_generic", "generic_script"]
 
 GENERIC = "generic"
 OPERATIONS = "IRCO"
@@ -35,11 +35,14 @@ TRIES_MAX = 25
 _BUSY = frozenset({5, 6, 15})  # BUSY, LOCKED, PROTOCOL: https://sqlite.org/rescode.html
 
 
-class _Open:
+class Opened:
+    """The connections, by lane."""
+
     def __init__(self, connections: dict[str, sqlite3.Connection]) -> None:
         self.connections = connections
 
     def close(self) -> None:
+        """Close them."""
         for connection in self.connections.values():
             connection.close()
 
@@ -58,25 +61,23 @@ class GenericWorkload:
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
         connection.close()
 
-    def open(self, ctx: Context) -> _Open:
+    def open(self, ctx: Context) -> Opened:
         """Open the lanes' connections; the first makes the table, and all have read once."""
-        found = {lane.name: self._connect(ctx) for lane in self.lanes(ctx)}
-        first = next(iter(found.values()))
-        first.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
-        first.execute("PRAGMA user_version=1")  # a few frames that nobody has checkpointed
+        found = {lane.name: self.connect(ctx) for lane in self.lanes(ctx)}
+        self.make_table(next(iter(found.values())))
         for connection in found.values():
             connection.execute("SELECT id FROM t").fetchall()
-        return _Open(found)
+        return Opened(found)
 
-    def restart(self, ctx: Context) -> _Open:
+    def restart(self, ctx: Context) -> Opened:
         """Open one connection."""
-        return _Open({"a": self._connect(ctx)})
+        return Opened({"a": self.connect(ctx)})
 
     def lanes(self, ctx: Context) -> tuple[Lane, ...]:
         """One lane a word."""
         return tuple(Lane(chr(97 + number)) for number in range(len(_programs(ctx.params))))
 
-    def steps(self, lane: Lane, instance: _Open, ctx: Context) -> Iterator[Step]:
+    def steps(self, lane: Lane, instance: Opened, ctx: Context) -> Iterator[Step]:
         """One step a letter."""
         number = ord(lane.name) - 97
         for place, letter in enumerate(_programs(ctx.params)[number]):
@@ -86,12 +87,18 @@ class GenericWorkload:
         """The letter of a step."""
         return _programs(params)[ord(lane) - 97][place]
 
-    def _connect(self, ctx: Context) -> sqlite3.Connection:
+    def make_table(self, connection: sqlite3.Connection) -> None:
+        """Make the table, and leave a few frames that nobody has checkpointed."""
+        connection.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
+        connection.execute("PRAGMA user_version=1")
+
+    def connect(self, ctx: Context) -> sqlite3.Connection:
+        """Return a lane's connection."""
         connection = ctx.connect(ctx.database, isolation_level=None, timeout=0, check_same_thread=False)
         connection.execute(f"PRAGMA wal_autocheckpoint={int(ctx.params['autocheckpoint'])}")
         return connection
 
-    def _step(self, letter: str, place: int, key: int, lane: str, instance: _Open, ctx: Context) -> Step:
+    def _step(self, letter: str, place: int, key: int, lane: str, instance: Opened, ctx: Context) -> Step:
         effect = Effect("t", (key,), (PAYLOAD,))
         held = instance.connections
 
@@ -107,7 +114,7 @@ class GenericWorkload:
 
         def reopen() -> list[Effect]:
             held[lane].close()
-            held[lane] = _until_done(lambda: self._connect(ctx))
+            held[lane] = _until_done(lambda: self.connect(ctx))
             return read()
 
         if letter == "I":

@@ -36,7 +36,7 @@ class Teller(Listener):
 
     def before(self, call: Call) -> None:
         """Write the call down."""
-        if self._turns.on:
+        if self._turns.on and not self._turns.over:
             self._calls.append(call_text(call))
 
     def marked(self, mark: Mark, text: str = "") -> None:

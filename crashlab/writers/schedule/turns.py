@@ -86,7 +86,7 @@ class Turns:
         self._bodies = bodies
         self._points_max = points_max
         self._decide: Decide = first_runnable
-        self._over = False
+        self.over = False
         self._blocked: dict[int, _Wait] = {}
         self._ran_out: set[int] = set()
         self._granted = self._passed = self.left = self._before = 0
@@ -114,12 +114,14 @@ class Turns:
 
     def end(self) -> None:
         """Called by an actor when the schedule is over: what it does from now on is no part of it."""
-        if self._over:
+        if self.over:
             return
         self._close_segment()
-        self._over = True
+        self.over = True
         self.told = bytes(self.trace)
         self.points_told = self.points
+        if self.passed_on is not None:
+            self.passed_on(self.current)
         self._decide = first_runnable
         if self.alive:
             self._grant(Grant(self.current, ENDLESS))
@@ -271,7 +273,7 @@ class Turns:
         self._grant(grant)
         if chosen == me and why is not Why.FINISH:
             return
-        if self.passed_on is not None:
+        if self.passed_on is not None and not self.over:
             self.passed_on(me)
         mine = self.locks[me]
         self.locks[chosen].release()
@@ -298,7 +300,7 @@ class Turns:
         self._granted = self.left = 0 if self.gave_up else max(0, min(calls, self._points_max - self._before))
 
     def _close_segment(self) -> None:
-        if not self._over:
+        if not self.over:
             self.segments.append((self.current, self._passed + self._granted - self.left, self._fault))
         self._before = self.points
         self._granted = self._passed = self.left = 0
@@ -374,6 +376,4 @@ class Turns:
             self._pass_on(Why.FINISH, Mark.FINISH)
         else:
             self.end()
-            if self.passed_on is not None:
-                self.passed_on(number)
             self._idle.release()

@@ -1,0 +1,131 @@
+"""Making a failing schedule smaller, as long as it fails in the same way.
+
+Greedy, in this order until nothing more goes: whole actors, steps, segments (with one gone, its neighbours are one, and
+an actor that is not stopped runs on), and a program without what is passed over in it. What is kept is the identity of
+the finding. The result is a local minimum: nothing single can be taken from it.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from crashlab.engine.schedules.ran import Ran, Road
+from crashlab.engine.schedules.replay import Segments
+from crashlab.engine.schedules.sources import Source
+from crashlab.errors import LabError
+from crashlab.model.schedule import Actor, Schedule, Script, Segment
+
+__all__ = ["ShrinkLimits", "Shrunk", "shrink"]
+
+
+class ShrinkLimits(msgspec.Struct, frozen=True):
+    """Bounds of one reduction."""
+
+    runs_max: int = 3000
+    seconds: float = 30.0
+
+
+class Shrunk(msgspec.Struct, frozen=True):
+    """The smaller schedule and its run; `runs` were made. `limited`: a limit ended it, so it may not be minimal."""
+
+    schedule: Schedule
+    ran: Ran
+    runs: int
+    limited: bool = False
+
+
+DEFAULT_SHRINK = ShrinkLimits()
+
+
+class _Limit(Exception):  # noqa: N818 - it ends the search, it is no error
+    pass
+
+
+def shrink(road: Road, schedule: Schedule, source: Source, limits: ShrinkLimits = DEFAULT_SHRINK) -> Shrunk:
+    """Shrink a schedule, keeping the finding that it names.
+
+    Raises:
+        LabError: it does not fail here in that way.
+    """
+    search = _Search(road, schedule, limits)
+    limited = False
+    try:
+        search.run(source)
+    except _Limit:
+        limited = True
+    return Shrunk(
+        search.found.schedule(search.script, road.engine, road.name, schedule.finding),
+        search.found,
+        search.runs,
+        limited,
+    )
+
+
+class _Search:
+    def __init__(self, road: Road, schedule: Schedule, limits: ShrinkLimits) -> None:
+        self._road = road
+        self._finding = schedule.finding
+        self._limits = limits
+        self._until = time.monotonic() + limits.seconds
+        self.runs = 0
+        self.script = schedule.script
+        first = self._fails(schedule.script, schedule.segments)
+        if first is None:
+            raise LabError(f"the schedule does not fail here by {schedule.finding}, so there is nothing to reduce")
+        self.found = first
+
+    def run(self, source: Source) -> None:
+        before: tuple[Script, tuple[Segment, ...]] | None = None
+        while before != (self.script, self.found.segments):
+            before = (self.script, self.found.segments)
+            for script, segments in self._without_actors():
+                self._try(script, segments)
+            self._steps()
+            self._segments()
+            self._try(*source.plain(self.script, self.found.segments))
+
+    def _fails(self, script: Script, segments: Sequence[Segment]) -> Ran | None:
+        if self.runs >= self._limits.runs_max or time.monotonic() > self._until:
+            raise _Limit
+        self.runs += 1
+        ran = self._road.run(script, Segments(segments))
+        return ran if self._finding in ran.identities() else None
+
+    def _try(self, script: Script, segments: Sequence[Segment]) -> bool:
+        if (script, tuple(segments)) == (self.script, self.found.segments) or not script.actors:
+            return False
+        ran = self._fails(script, segments)
+        if ran is None or self._size(script, ran) >= self._size(self.script, self.found):
+            return False
+        self.script, self.found = script, ran
+        return True
+
+    @staticmethod
+    def _size(script: Script, ran: Ran) -> tuple[int, int, int]:
+        return (script.size, len(ran.segments), len(script.actors))
+
+    def _without_actors(self) -> Iterator[tuple[Script, list[Segment]]]:
+        for number in range(len(self.script.actors)):
+            if self.script.actors[number].steps:
+                rest = [segment for segment in self.found.segments if segment.actor != number]
+                yield _with_steps(self.script, number, ()), rest
+
+    def _steps(self) -> None:
+        for number in range(len(self.script.actors)):
+            for place in self.script.actors[number].steps:
+                left = tuple(step for step in self.script.actors[number].steps if step != place)
+                self._try(_with_steps(self.script, number, left), self.found.segments)
+
+    def _segments(self) -> None:
+        at = 0
+        while at < len(self.found.segments):
+            segments = self.found.segments
+            if not self._try(self.script, segments[:at] + segments[at + 1 :]):
+                at += 1
+
+
+def _with_steps(script: Script, number: int, steps: tuple[int, ...]) -> Script:
+    actors = list(script.actors)
+    actors[number] = Actor(actors[number].lane, steps)
+    return msgspec.structs.replace(script, actors=tuple(actors))
