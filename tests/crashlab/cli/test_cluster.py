@@ -4,7 +4,6 @@ import importlib.util
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 import crashlab as package
 from crashlab.engine.results.read import Records
+from crashlab.engine.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 
@@ -87,10 +87,10 @@ class Cluster:
 
     def close(self):
         for process in reversed(self.processes):
-            process.send_signal(signal.SIGINT)
+            process.terminate()
         for process in reversed(self.processes):
             try:
-                process.wait(20)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -103,6 +103,7 @@ def cluster(tmp_path):
     cluster = Cluster(directory)
     yield cluster
     cluster.close()
+    Workspace().close()  # as the next lab on a machine does: what a killed worker had in memory goes
 
 
 @needs_dask
@@ -128,7 +129,8 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_answers(project, cluster):
 def test_a_worker_of_another_crashlab_is_refused_by_name(project, cluster, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(Path(package.__file__).parent, other / "crashlab", ignore=shutil.ignore_patterns("__pycache__"))
-    (other / "crashlab" / "hazards.py").open("a").write("# of another day\n")
+    with open(other / "crashlab" / "hazards.py", "a") as file:
+        file.write("# of another day\n")
     cluster.worker(PYTHONPATH=str(other))
     process = project.popen("run", *FAULTS, "--trials", 2, "--executor", f"dask={cluster.address}")
     _, err = finish(process, 2)
