@@ -108,9 +108,8 @@ def parse_journal(data: Buffer, page_size: int = 0) -> Journal:
         done, problem = _records(data, body, count, size, nonce, original, pages)
         segments.append(Segment(at, None if counted == _NO_SYNC else counted, nonce, done))
         at = -(-(body + done * (size + 8)) // sector) * sector
-    state = JournalState.HOT if any(segment.records for segment in segments) else JournalState.UNSYNCED
-    if segments and segments[0].counted != 0 and state is JournalState.UNSYNCED:
-        state = JournalState.HOT  # the rollback still cuts the database to its original size
+    # Without a record, too: the rollback still cuts the database to its original size (pager_playback in pager.c).
+    state = JournalState.HOT if segments else JournalState.UNSYNCED
     return Journal(data.size, state, problem, size, sector, original, tuple(segments), pages, super_journal)
 
 

@@ -71,6 +71,8 @@ def why(verdict: Verdict, signs: list[str], facts: Facts, *, unchanged: bool) ->
         return ("the files changed while they were examined: somebody writes them. Stop it, or examine a copy", *signs)
     if signs:
         return tuple(signs)
+    if facts.features.get("main") == "not begun":
+        return ("its first transaction was under way: the journal takes all of it back, and no row was ever committed",)
     if facts.header.kind == "zero length":
         return ("an empty file: a database without any table, or what is left of one",)
     lines = ["every tree is sound, and nothing in the files shows a loss"]

@@ -10,6 +10,7 @@ from crashlab.diagnosis.autopsy.bits import Flip, flipped_frame_bits, flipped_wa
 from crashlab.diagnosis.autopsy.damage import SOUND, damage_of, owners_of, with_keys
 from crashlab.diagnosis.autopsy.report import (
     CommitFacts,
+    Damage,
     Facts,
     HeaderFacts,
     JournalFacts,
@@ -30,6 +31,7 @@ from crashlab.sqlite.wal import ChainEnd, Wal, parse_wal_buffer
 
 __all__ = ["examine"]
 
+NOT_BEGUN = "not begun"
 TIMELINE_MAX = 40
 TREES_MAX = 8
 STARVED_FRAMES = 100
@@ -60,12 +62,14 @@ def _examine(
     index = parse_shm(shm.read(0, _SHM_READ)) if shm is not None else None
     page_size = report.header.page_size if report.header else 0
     undo = parse_journal(journal, page_size) if journal is not None else None
+    nothing_yet = _nothing_yet(report, body, undo)
     lone = database(body)
     alone, found = damage_of(lone, repair=False)
     view, whole, before = lone, alone, found
     if undo is not None and journal is not None and undo.state is JournalState.HOT:
         view = rolled_back(body, journal, undo)
         whole, found = damage_of(view)
+        whole = Damage(SOUND) if nothing_yet else whole
     elif log is not None and log.committed and body.size:
         view = database(body, wal, parsed=log)
         whole, found = damage_of(view)
@@ -86,7 +90,7 @@ def _examine(
         features={},
     )
     was_one = report.kind is FileKind.NOT_A_DATABASE and guess_page_size(body) > 0
-    features = _features(facts, report, log, index, undo, was_one=was_one)
+    features = _features(facts, report, log, index, undo, was_one=was_one, nothing_yet=nothing_yet)
     if log is not None and wal is not None:
         features |= _tail_features(log, wal, seen, fresh=bool(index and index.header and not index.header.max_frame))
         features["wal.base"] = _base(report, body, wal, log, seen)
@@ -229,19 +233,27 @@ def _journal_facts(undo: Journal | None) -> JournalFacts | None:
 
 
 def _features(
-    facts: Facts, report: HeaderReport, log: Wal | None, index: WalIndex | None, undo: Journal | None, *, was_one: bool
+    facts: Facts,
+    report: HeaderReport,
+    log: Wal | None,
+    index: WalIndex | None,
+    undo: Journal | None,
+    *,
+    was_one: bool,
+    nothing_yet: bool,
 ) -> dict[str, str]:
     """The features; `was_one`: what is no database now has pages that look like those of one."""
     header, wal = facts.header, facts.wal
     committed = log.committed if log else 0
     hot = undo is not None and undo.state is JournalState.HOT
     readable = header.kind == FileKind.DATABASE or was_one or (facts.whole.scope == SOUND and committed > 0)
+    readable = readable and not nothing_yet
     features = {
-        "main": header.kind,
+        "main": NOT_BEGUN if nothing_yet else header.kind,
         "main.mode": header.mode,
         "main.start": header.starts_with,
         "main.pages": "short" if report.missing_pages else "whole",
-        "main.size": _size(facts, covered=bool(committed or hot)),
+        "main.size": "none" if nothing_yet else _size(facts, covered=bool(committed or hot)),
         "alone": facts.alone.scope if header.kind == FileKind.DATABASE else "none",
         "damage": facts.whole.scope if readable else "none",
         "damage.where": (facts.whole.where or "none") if readable else "none",
@@ -282,6 +294,18 @@ def _features(
     if log is not None and wal is not None:
         features["wal"] = _wal_word(log)
     return features
+
+
+def _nothing_yet(report: HeaderReport, main: Buffer, undo: Journal | None) -> bool:
+    """Whether the first transaction ever was under way: the journal takes the file back to no page at all.
+
+    The change counter, 1 after that transaction, tells it from an old database beside another one's journal.
+    """
+    if undo is None or undo.state is not JournalState.HOT or undo.original_pages:
+        return False
+    if report.kind is FileKind.DATABASE and report.header is not None:
+        return report.header.change_counter <= 1
+    return report.kind in (FileKind.ZERO_LENGTH, FileKind.TRUNCATED) or not main.read(0, 100).strip(b"\0")
 
 
 def _starved(index: WalIndex | None) -> str:

@@ -5,7 +5,7 @@ from crashlab.diagnosis.autopsy.report import Verdict
 __all__ = ["abnormal", "in_words", "is_proof", "verdict_of", "with_checks"]
 
 HEALTHY = {
-    "main": "SQLite database",
+    "main": "SQLite database|not begun",
     "main.size": "none|exact",
     "damage": "sound|none",
     "damage.where": "none",

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import sys
+from contextlib import closing
 from subprocess import run
 
 import pytest
@@ -164,6 +165,29 @@ def test_what_is_no_database_is_not_judged(tmp_path):
     assert autopsy(path).verdict is Verdict.CANNOT_TELL
     path.write_bytes(b"")
     assert autopsy(path).verdict is Verdict.CANNOT_TELL
+
+
+def test_a_kill_in_the_first_transaction_ever_is_healthy(tmp_path):
+    """SQLite counts no record in a journal of no page, and truncates the file to nothing all the same."""
+    path, journal = tmp_path / "a.db", tmp_path / "a.db-journal"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in ("pragma cache_size=2", "begin", "create table t(a)"):
+            connection.execute(statement)
+        connection.executemany("insert into t values (zeroblob(?))", [(900,)] * 60)
+        undo = journal.read_bytes()
+        connection.execute("commit")
+    data = path.read_bytes()
+    for size in (1119, len(data)):
+        path.write_bytes(data[:size])
+        journal.write_bytes(undo)
+        report = autopsy(path)
+        assert (report.verdict, report.first[0].id) == (Verdict.HEALTHY, "none"), report.why
+        assert "first transaction" in report.why[0]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("select count(*) from sqlite_master").fetchone() == (0,)
+    path.write_bytes(data[:27] + b"\x09" + data[28:])  # the change counter of an old database
+    journal.write_bytes(undo)
+    assert autopsy(path).verdict is Verdict.DAMAGED
 
 
 def test_refusals(database, tmp_path):
