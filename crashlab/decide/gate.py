@@ -27,6 +27,7 @@ from crashlab.engine.casedir import replay_command
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.road import RealRoad
+from crashlab.engine.source import commit_of
 from crashlab.engine.subject import Subject
 from crashlab.engine.trace_road import TraceRoad
 from crashlab.engine.workspace import Workspace
@@ -126,6 +127,7 @@ class Gate:
                 phase_hits_min=self._config.policy.phase_hits_min,
                 environment=self._environment,
                 config=options.config,
+                **msgspec.structs.asdict(commit_of(self._subject.path[0] if self._subject.path else ".")),
             )
             try:
                 if options.database:
