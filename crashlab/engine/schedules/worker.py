@@ -15,7 +15,8 @@ from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
 from crashlab.engine.schedules.orders import Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
-from crashlab.engine.schedules.ran import StuckError
+from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
+from crashlab.engine.schedules.ran import Road, StuckError
 from crashlab.engine.schedules.replay import Segments, replay
 from crashlab.engine.schedules.road import ThreadsRoad
 from crashlab.engine.schedules.shrink import shrink
@@ -27,9 +28,13 @@ from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.load import extend_path, load_workload
 from crashlab.writers.schedule.connections import patched_connect
 from crashlab.writers.schedule.locks import patched_threading
+from crashlab.writers.schedule.support import told
 from crashlab.writers.schedule.turns import Turns
 
-GENERIC_WORKLOAD = "crashlab.engine.schedules.generic:workload"
+GENERIC_WORKLOADS = {
+    "threads": "crashlab.engine.schedules.generic:workload",
+    "processes": "crashlab.engine.schedules.processes.generic:workload",
+}
 EXIT_STUCK = 75
 
 
@@ -44,7 +49,7 @@ def main() -> int:
     if greeting is None:
         return 0
     try:
-        turns = Turns()
+        turns: Any = process_turns(greeting.limits) if greeting.road == ProcessesRoad.name else Turns()
         with patched_threading(turns), patched_connect(turns):
             return _serve(greeting, turns, out)
     except CrashlabError as error:
@@ -52,17 +57,24 @@ def main() -> int:
         return 2
 
 
-def _serve(greeting: Greeting, turns: Turns, out: Any) -> int:
+def _serve(greeting: Greeting, turns: Any, out: Any) -> int:
     extend_path(greeting.path)
     module: ModuleType = load_apsw(greeting.apsw) if greeting.apsw else sqlite3
-    workload = load_workload(greeting.workload or GENERIC_WORKLOAD)
+    workload = load_workload(greeting.workload or GENERIC_WORKLOADS[greeting.road])
     root = Path(greeting.root)
-    with ThreadsRoad(workload, greeting.subject, root, module=module, limits=greeting.limits, turns=turns) as road:
+    make = ProcessesRoad if greeting.road == ProcessesRoad.name else ThreadsRoad
+    with make(workload, greeting.subject, root, module=module, limits=greeting.limits, turns=turns) as road:
         try:
             source, costs, actors = _prepared(greeting, road)
         except StuckError as error:
-            send_frame(out, Ready(error=str(error), kind="StuckError"))
+            send_frame(
+                out, Ready(error=f"subject {greeting.subject!r} cannot be scheduled: {error}", kind="StuckError")
+            )
             os._exit(EXIT_STUCK)
+        except CrashlabError:
+            raise
+        except Exception as error:  # the program's own, when it opens for the template
+            raise SubjectError(f"subject {greeting.subject!r} does not open: {told(error)}") from None
         send_frame(out, Ready(road.engine, actors))
 
         def says(word: Says) -> None:
@@ -82,7 +94,7 @@ def _serve(greeting: Greeting, turns: Turns, out: Any) -> int:
     return 0
 
 
-def _prepared(greeting: Greeting, road: ThreadsRoad) -> tuple[Source, Costs, int]:
+def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[Source, Costs, int]:
     source: Source
     if greeting.workload:
         lanes = road.lanes(greeting.params)
@@ -105,7 +117,7 @@ def _prepared(greeting: Greeting, road: ThreadsRoad) -> tuple[Source, Costs, int
     return source, costs, actors
 
 
-def _carry_out(order: Order, road: ThreadsRoad, source: Source, costs: Costs, says: Callable[[Says], None]) -> None:
+def _carry_out(order: Order, road: Road, source: Source, costs: Costs, says: Callable[[Says], None]) -> None:
     if isinstance(order, Explore):
         strategy = parse_strategy(order.strategy)
         found = explore(

@@ -1,0 +1,202 @@
+"""`crashlab schedules`: find the interleaving of connections that loses rows, not only the crash point."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from crashlab.cli.budgets import Budget, budgets_option
+from crashlab.cli.options import (
+    Output,
+    config_option,
+    examples,
+    format_option,
+    open_config,
+    param_option,
+    parse_params,
+    results_option,
+    seed_option,
+    workspace_option,
+)
+from crashlab.engine.casedir import replay_command
+from crashlab.engine.rundir import drop_run_directory, make_run_directory
+from crashlab.engine.schedules.campaign import Plan, Result, run_schedules
+from crashlab.engine.schedules.explore import Budget as ScheduleBudget
+from crashlab.engine.schedules.explore import Counted
+from crashlab.engine.schedules.generic import DRAWN, GENERIC
+from crashlab.engine.schedules.orders import STEPS_MAX
+from crashlab.engine.schedules.strategies import EXHAUSTIVE, parse_strategy
+from crashlab.engine.subject import Subject
+from crashlab.engine.workspace import Workspace
+from crashlab.errors import UsageError
+from crashlab.model.case import Param
+from crashlab.model.finding import Verdict
+from crashlab.report.schedules import schedules_text
+
+SECONDS = 60.0
+_ENGINES = "sqlite3, or apsw=DIR"
+_EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
+EXIT_INCONCLUSIVE = 3
+
+
+def parse_engine(text: str) -> str:
+    """Read `--sqlite`: "" for this Python's, else apsw's directory.
+
+    Raises:
+        UsageError: something else.
+    """
+    kind, equals, directory = text.partition("=")
+    if kind == "sqlite3" and not equals:
+        return ""
+    if kind != "apsw" or not directory:
+        raise UsageError(f"--sqlite {text!r}: expected {_ENGINES}")
+    if not (Path(directory) / "apsw").is_dir():
+        raise UsageError(f"--sqlite {text}: no apsw in it; make it with `pip install --target {directory} apsw`")
+    return str(Path(directory).resolve())
+
+
+engine_option = click.option(
+    "--sqlite",
+    "engine",
+    default="sqlite3",
+    show_default="this Python's sqlite3",
+    metavar="ENGINE",
+    help="Which SQLite of schedules: sqlite3, or apsw=DIR for the one that apsw carries in DIR.",
+)
+
+
+@click.command(
+    short_help="Run connections in many orders and find the one that loses rows.",
+    epilog=examples(
+        "crashlab schedules --budget 10s",
+        "crashlab schedules app --budget 60s --strategy pct:3",
+        "crashlab schedules app --trials 500 --seed 7 --format json",
+        exit_codes="0 none failed · 1 one failed · 2 usage · 3 no evidence · 130 interrupted.",
+    ),
+)
+@click.argument("subject", required=False)
+@config_option
+@budgets_option
+@click.option("--trials", type=click.IntRange(1, 10**9), help="Schedules at most.")
+@click.option(
+    "--strategy",
+    default="bpr:4",
+    show_default=True,
+    metavar="NAME[:N]",
+    help="bpr:P, pct:D, sticky:Q, rare:N, or exhaustive (of the generic workload).",
+)
+@seed_option
+@engine_option
+@click.option(
+    "--actors", type=click.Choice(["threads", "processes"]), default="threads", show_default=True, help="What acts."
+)
+@click.option(
+    "--steps", type=click.IntRange(1, 100), default=STEPS_MAX, show_default=True, help="Of each lane at most."
+)
+@param_option
+@results_option
+@workspace_option
+@format_option
+def schedules(
+    subject: str | None,
+    config_path: Path | None,
+    budget: Budget,
+    trials: int | None,
+    strategy: str,
+    seed: int,
+    engine: str,
+    actors: str,
+    steps: int,
+    params: tuple[str, ...],
+    results: Path | None,
+    workspace: str | None,
+    formats: tuple[str, ...],
+) -> int:
+    """Run a subject's lanes in many orders, one at a time, and judge each.
+
+    SUBJECT is one of crashlab.toml with several lanes; without one, or as `generic`, several connections of one
+    database insert, read and checkpoint at random. Control passes before any call of SQLite to its operating system
+    layer. Nothing is killed and nothing fails: whatever is found, an order of calls did it alone. A failing schedule
+    is made smaller, replayed call for call, told as a story, and kept as a case.
+    """
+    output = Output(formats)
+    config = open_config(config_path)
+    if budget.states is not None:
+        raise UsageError("--budget states=…: schedules have no crash states; expected a time, trials=N or findings=N")
+    chosen = parse_strategy(strategy)
+    generic = subject in (None, GENERIC)
+    given = parse_params(params)
+    plan = Plan(
+        subject=None if generic else _with(config.subject(str(subject)), given),
+        strategy=str(chosen),
+        seed=seed,
+        budget=ScheduleBudget(budget.seconds or SECONDS, trials or budget.trials or 0, max(1, budget.findings or 1)),
+        apsw=parse_engine(engine),
+        actors=actors,
+        steps_max=steps,
+        mix=_mix(given) if generic else DRAWN,
+    )
+    if chosen.kind == EXHAUSTIVE and not generic:
+        raise UsageError(
+            "--strategy exhaustive is of the generic workload; expected bpr, pct, sticky or rare for a subject"
+        )
+    directory = make_run_directory(results or config.results_directory, "schedules")
+    try:
+        with Workspace(workspace) as space:
+            result = run_schedules(plan, space.make_run(), keep=directory / "cases", told=_Progress())
+    finally:
+        drop_run_directory(directory)  # only if there is nothing in it
+    _report(result, output, config_path)
+    return _EXIT.get(result.verdict, EXIT_INCONCLUSIVE)
+
+
+def _with(subject: Subject, given: dict[str, str]) -> Subject:
+    if not given:
+        return subject
+    typed: dict[str, Param] = {name: _value(text) for name, text in given.items()}
+    return msgspec.structs.replace(subject, params={**subject.params, **typed})
+
+
+def _value(text: str) -> Param:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _mix(given: dict[str, str]) -> str:
+    unknown = given.keys() - {"mix"}
+    if unknown:
+        raise UsageError(f"--param {min(unknown)}: the generic workload takes mix=LETTERS (of I, R, C, O) and no other")
+    return given.get("mix", DRAWN)
+
+
+class _Progress:
+    """One line on a terminal, rewritten; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty() and not os.environ.get("NO_PROGRESS")
+
+    def __call__(self, counted: Counted) -> None:
+        if self._shown:
+            click.echo(f"\r{counted.schedules} schedules, {counted.seconds:.0f} s", nl=False, err=True)
+
+
+def _report(result: Result, output: Output, config_path: Path | None) -> None:
+    text = schedules_text(result)
+    again = "" if config_path is None else str(config_path)
+    commands = [f"  replay  {replay_command(found.case_dir, again)}" for found in result.found if found.case_dir]
+    if commands:
+        body, _, last = text.rstrip("\n").rpartition("\n")
+        text = "\n".join([body, *commands, last]) + "\n"
+    click.echo(text, nl=False, err=not output.for_people)
+    encoded = msgspec.json.encode(result) + b"\n"
+    if not output.for_people:
+        click.echo(encoded, nl=False)
+    output.save(lambda name: encoded if name != "text" else text.encode(errors="backslashreplace"))
