@@ -46,13 +46,15 @@ def walk_segment(path: str, data: bytes | memoryview) -> Iterator[tuple[Record, 
         return  # killed between creating the segment and sizing it
     if size < HEADER_SIZE:
         raise RecordError(f"{path}: {size} bytes, expected at least {HEADER_SIZE}: not a log")
-    magic, version, process, _pid, _number = HEADER.unpack_from(data)
+    magic, version, process, _pid, number = HEADER.unpack_from(data)
     if magic == bytes(8):
         return  # killed between creating the segment and writing its header: empty
     if magic != MAGIC:
         raise RecordError(f"{path}: does not begin with {MAGIC!r}: not a log")
     if version > VERSION:
         raise RecordError(f"{path}: log version {version}, this crashlab reads up to {VERSION}")
+    if number < int(path.rpartition(".")[2]):
+        return  # not begun: the memory of the full segment before, under its next name
     used = memoryview(data)[: size & ~7].cast("Q")[USED_SLOT]
     if used > size:
         raise RecordError(f"{path}: {used} bytes in use of {size}: the log is truncated")

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-import mmap
+import itertools
 import os
 from _thread import RLock
 from _thread import get_ident as _get_ident
+from struct import Struct
 from time import monotonic_ns
 
 from crashlab.errors import LimitError
 from crashlab.log.format import (
-    HEADER,
     HEADER_SIZE,
-    MAGIC,
+    NUMBER_SLOT,
     RECORD,
     SEGMENT_BYTES,
     SEGMENTS_MAX,
     USED_SLOT,
-    VERSION,
     Kind,
     segment_name,
 )
+from crashlab.log.segment import Segment, copy_out, drop_copy
+from crashlab.log.trace import DONE, HEAD, TraceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TypeAlias
 
     from crashlab.model.step import Effect
 
-    _Place: TypeAlias = "tuple[int, int, _Segment | None]"
-    _Record: TypeAlias = "tuple[_Place, int, int, int, bytes, _Place]"
+    _Place: TypeAlias = "tuple[int, int, Segment | None]"
+
+_pack, _HEAD_BYTES = RECORD.pack, RECORD.size
+# The kinds' plain numbers: an enum member is slower to pass to struct.
+_WRITE, _DONE = int(TraceKind.WRITE), int(TraceKind.DONE)
+_START_RECORD = Struct(RECORD.format + HEAD.format[1:])
+_DONE_RECORD = Struct(RECORD.format + DONE.format[1:])
+_pack_start, _START_BYTES = _START_RECORD.pack, _START_RECORD.size
+_pack_done, _DONE_BYTES = _DONE_RECORD.pack, _DONE_RECORD.size
+_DONE_ROOM = (_DONE_BYTES + 7) & ~7
 
 
 def _encode(value: object) -> bytes:
@@ -37,22 +47,6 @@ def _encode(value: object) -> bytes:
     from msgspec.msgpack import encode
 
     return encode(value)
-
-
-class _Segment:
-    """One mapped segment file."""
-
-    __slots__ = ("map", "size", "words")
-
-    def __init__(self, base: str, number: int, size: int) -> None:
-        self.size = size
-        descriptor = os.open(segment_name(base, number), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.ftruncate(descriptor, size)
-            self.map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
-        self.words = memoryview(self.map).cast("Q")
 
 
 class LogWriter:
@@ -76,15 +70,16 @@ class LogWriter:
         # Next sequence number, next position and the segment, moved in one store: a signal handler that raises
         # can come between any two others, and a record must then be there wholly or not at all.
         self._at: _Place = (0, 0, None)
-        # The record being put. A finaliser or a signal handler can append in the middle of an append of its own
-        # thread (a connection that the collector closes is recorded by the tap): it finishes this one first.
-        self._pending: _Record | None = None
         self._number = -1
+        self._attempts = itertools.count()
         self._pid = os.getpid()
         self._open_segment(0, self._at)
 
-    def _open_segment(self, payload: int, at: _Place) -> None:
-        """Go on in a new segment, unless somebody has moved on from `at` meanwhile (its file stays empty)."""
+    def _open_segment(self, room: int, at: _Place) -> None:
+        """Go on in the next segment, unless somebody has moved on from `at` meanwhile."""
+        full = at[2]
+        if full is not None and full.size == self._segment_bytes >= HEADER_SIZE + room and self._go_on(at, full):
+            return
         self._number += 1
         number = self._number
         if number >= self._segments_max:
@@ -92,47 +87,114 @@ class LogWriter:
                 f"log {self.base}: {number} segments of {self._segment_bytes} bytes are full; "
                 "give the run fewer steps or raise the log's cap"
             )
-        segment = _Segment(self.base, number, max(self._segment_bytes, (HEADER_SIZE + RECORD.size + payload + 15) & ~7))
-        HEADER.pack_into(segment.map, 0, MAGIC, VERSION, self.process, self._pid, number)
-        segment.words[USED_SLOT] = HEADER_SIZE
+        size = max(self._segment_bytes, HEADER_SIZE + room)
+        segment = Segment.create(self.base, number, size, process=self.process, pid=self._pid)
         after = (at[0], HEADER_SIZE, segment)
-        if self._at is at:
+        if self._at is at:  # else its file stays empty
             self._at = after
+
+    def _go_on(self, at: _Place, full: Segment, *, rename: Callable[[str, str], None] = os.rename) -> bool:
+        """Copy a full segment to its file and begin the next one in its memory; whether the system can.
+
+        `rename`: the real one, which no recorder of files has replaced.
+        """
+        number, base = full.number + 1, self.base
+        if number != self._number + 1 or number >= self._segments_max:
+            return False
+        copy = copy_out(base, full, at[1], next(self._attempts))
+        if copy is None:
+            return False
+        own, words, word = segment_name(base, full.number), full.words, full.next_number_word
+        after = (at[0], HEADER_SIZE, full.next())
+        # As in `append`: whoever has moved on meanwhile has also made this copy, and the memory holds other records.
+        if self._at is at:
+            rename(copy, own)
+        else:
+            drop_copy(copy)
+        if self._at is at:
+            words[USED_SLOT] = HEADER_SIZE
+            words[NUMBER_SLOT] = word
+            self._number = number
+            self._at = after
+        return True
 
     def append(self, kind: int, payload: bytes) -> int:
         """Append one record and return its sequence number in this process."""
-        room = (RECORD.size + len(payload) + 7) & ~7
+        size = _HEAD_BYTES + len(payload)
+        room = (size + 7) & ~7
         if os.getpid() != self._pid:
             self._continue_in_child()
         with self._lock:
-            if self._pending is not None:
-                self._put(self._pending)
             while True:
                 at = self._at
                 seq, position, segment = at
-                if segment is None or position + room > segment.size:
-                    self._open_segment(len(payload), at)
+                after = position + room
+                if segment is None or after > segment.size:
+                    self._open_segment(room, at)
                     continue
-                record = (at, kind, monotonic_ns(), _get_ident(), payload, (seq + 1, position + room, segment))
-                # No call and no allocation from this test to the store: nobody can come between.
+                memory, words, place = segment.map, segment.words, slice(position, position + size)
+                record = _pack(size, kind, 0, seq, monotonic_ns(), _get_ident()) + payload
+                now = (seq + 1, after, segment)
+                # A finaliser or a signal handler can append in the middle of an append of its own thread (a connection
+                # that the collector closes is recorded by the tap). No call and no allocation from this test to the
+                # last store: nobody can come between, and the record is there wholly or not at all.
                 if self._at is at:
-                    self._pending = record
-                    break
-            self._put(record)
-            return seq
+                    memory[place] = record
+                    self._at = now
+                    words[USED_SLOT] = after  # published
+                    return seq
 
-    def _put(self, record: _Record) -> None:
-        """Write a record at its place and publish it; doing it twice does no harm."""
-        at, kind, ns, thread, payload, after = record
-        seq, position, segment = at
-        end = position + RECORD.size + len(payload)
-        RECORD.pack_into(segment.map, position, end - position, kind, 0, seq, ns, thread)  # type: ignore[union-attr]
-        segment.map[position + RECORD.size : end] = payload  # type: ignore[union-attr]
-        if self._at is at:
-            self._at = after
-        self._at[2].words[USED_SLOT] = self._at[1]  # type: ignore[union-attr]
-        if self._pending is record:
-            self._pending = None
+    def write_around(self, file: int, data: bytes, do: Callable[..., int], *arguments: int) -> int:
+        """Record a WRITE of the trace around `do(*arguments)` and return its result, which is the rc.
+
+        The last argument is the offset. The same as two appends of what `crashlab.log.trace` says, for half of the
+        time: of all that a recorded program does, this is what it does most.
+        """
+        length = len(data)
+        size = _START_BYTES + length
+        room = (size + 7) & ~7
+        thread = _get_ident()
+        if os.getpid() != self._pid:
+            self._continue_in_child()
+        with self._lock:
+            while True:
+                at = self._at
+                start, position, segment = at
+                after = position + room
+                if segment is None or after > segment.size:
+                    self._open_segment(room, at)
+                    continue
+                body = position + _START_BYTES
+                memory, words, place, rest = (
+                    segment.map,
+                    segment.words,
+                    slice(position, body),
+                    slice(body, body + length),
+                )
+                head = _pack_start(size, _WRITE, 0, start, monotonic_ns(), thread, file, 0, arguments[-1])
+                now = (start + 1, after, segment)
+                if self._at is at:  # as in `append`
+                    memory[place] = head
+                    memory[rest] = data
+                    self._at = now
+                    words[USED_SLOT] = after
+                    break
+            rc = do(*arguments)
+            while True:
+                at = self._at
+                seq, position, segment = at
+                after = position + _DONE_ROOM
+                if segment is None or after > segment.size:
+                    self._open_segment(_DONE_ROOM, at)
+                    continue
+                memory, words, place = segment.map, segment.words, slice(position, position + _DONE_BYTES)
+                record = _pack_done(_DONE_BYTES, _DONE, 0, seq, monotonic_ns(), thread, start, rc)
+                now = (seq + 1, after, segment)
+                if self._at is at:
+                    memory[place] = record
+                    self._at = now
+                    words[USED_SLOT] = after
+                    return rc
 
     def _continue_in_child(self) -> None:
         """After a fork the child writes a log of its own: two writers in one map would tear each other.
@@ -144,7 +206,6 @@ class LogWriter:
         self.base = f"{self.base}-fork{self._pid}"
         self._number = -1
         self._at = (0, 0, None)
-        self._pending = None
         self._open_segment(0, self._at)
 
     def begin(self, lane: str, seq: int, effects: tuple[Effect, ...]) -> None:
@@ -184,5 +245,4 @@ class LogWriter:
         with self._lock:
             segment = self._at[2]
             if segment is not None:
-                segment.words.release()
-                segment.map.close()
+                segment.close()

@@ -30,7 +30,11 @@ _FCNTL_SIZE_HINT = 5
 _FCNTL_MMAP_SIZE = 18
 _SYNCS_DIRECTORY = frozenset({Role.WAL, Role.JOURNAL, Role.SUPER_JOURNAL})
 # The kinds' plain numbers: an enum member is slower to pass to struct.
-_WRITE, _DONE = int(TraceKind.WRITE), int(TraceKind.DONE)
+_TRUNCATE, _SYNC, _DONE = int(TraceKind.TRUNCATE), int(TraceKind.SYNC), int(TraceKind.DONE)
+# As `ctypes.string_at`, without its audit event at each call.
+_bytes_at = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t)(
+    ("PyBytes_FromStringAndSize", ctypes.pythonapi)
+)
 
 
 class Recorder:
@@ -68,16 +72,16 @@ class Recorder:
         return name if relative is None else relative
 
     def wrap(self, operation: Operation, real: Callable[..., int], tap: Tap) -> Callable[..., int] | None:
-        """Return `real` with its record around it, or None for what is not recorded."""
+        """Return `real` with its record and the tap's guard around it, or None for what is not recorded."""
         match operation:
             case Operation.WRITE:
                 return self._write(real, tap)
             case Operation.TRUNCATE:
-                return self._truncate(real, tap.files)
+                return self._truncate(real, tap)
             case Operation.SYNC:
-                return self._sync(real, tap.files)
+                return self._sync(real, tap)
             case Operation.FILE_CONTROL:
-                return self._file_control(real, tap.files)
+                return self._file_control(real, tap)
         return None
 
     def open(self, file: OpenFile, real: Callable[..., int], arguments: tuple[Any, ...]) -> int:
@@ -121,81 +125,91 @@ class Recorder:
         self._log.append(_DONE, DONE.pack(start, rc))
 
     def _write(self, real: Callable[..., int], tap: Tap) -> Callable[..., int]:
-        append, head, done = self._log.append, HEAD.pack, DONE.pack
-        string_at, lock, lookup = ctypes.string_at, self._lock, tap.files.get
+        write_around, lock, lookup = self._log.write_around, self._lock, tap.files.get
 
         def write(address: int, data: int, size: int, offset: int) -> int:
             try:
                 file = lookup(address)
                 if file is None or not file.number:  # nameless, or the tap is just being removed
                     return real(address, data, size, offset)
-                payload = head(file.number, 0, offset) + string_at(data, size)
+                copy = _bytes_at(data, size)
                 with lock:
-                    start = append(_WRITE, payload)
-                    rc = real(address, data, size, offset)
-                    append(_DONE, done(start, rc))
-                return rc
+                    return write_around(file.number, copy, real, address, data, size, offset)
             except BaseException as error:
                 return tap.failed(error, Operation.WRITE, write, (address, data, size, offset))
 
         return write
 
-    def _truncate(self, real: Callable[..., int], files: dict[int, OpenFile]) -> Callable[..., int]:
+    def _truncate(self, real: Callable[..., int], tap: Tap) -> Callable[..., int]:
         def truncate(address: int, size: int) -> int:
-            file = files.get(address)
-            if file is None or not file.number:
-                return real(address, size)
-            with self._lock:
-                start = self._log.append(TraceKind.TRUNCATE, HEAD.pack(file.number, 0, size))
-                rc = real(address, size)
-                self._done(start, rc)
-            return rc
+            try:
+                file = tap.files.get(address)
+                if file is None or not file.number:
+                    return real(address, size)
+                with self._lock:
+                    start = self._log.append(_TRUNCATE, HEAD.pack(file.number, 0, size))
+                    rc = real(address, size)
+                    self._done(start, rc)
+                return rc
+            except BaseException as error:
+                return tap.failed(error, Operation.TRUNCATE, truncate, (address, size))
 
         return truncate
 
-    def _sync(self, real: Callable[..., int], files: dict[int, OpenFile]) -> Callable[..., int]:
+    def _sync(self, real: Callable[..., int], tap: Tap) -> Callable[..., int]:
+        lookup, append, head, done = tap.files.get, self._log.append, HEAD.pack, self._done
+
         def sync(address: int, flags: int) -> int:
-            file = files.get(address)
-            if file is None or not file.number:
-                return real(address, flags)
-            # unixOpen marks a journal or WAL opened with CREATE, whether or not it was there before; unixSync
-            # syncs the directory the first time and takes the mark away.
-            directory = (
-                self._directory_syncs
-                and not file.directory_synced
-                and file.role in _SYNCS_DIRECTORY
-                and file.flags & _OPEN_CREATE
-            )
-            bits = flags | DIRSYNC_BIT if directory else flags
-            start = self._log.append(TraceKind.SYNC, HEAD.pack(file.number, bits, 0))
-            rc = real(address, flags)
-            if directory and rc == 0:
-                file.directory_synced = True
-            self._done(start, rc)
-            return rc
+            try:
+                file = lookup(address)
+                if file is None or not file.number:
+                    return real(address, flags)
+                # unixOpen marks a journal or WAL opened with CREATE, whether or not it was there before; unixSync
+                # syncs the directory the first time and takes the mark away.
+                directory = (
+                    self._directory_syncs
+                    and not file.directory_synced
+                    and file.role in _SYNCS_DIRECTORY
+                    and file.flags & _OPEN_CREATE
+                )
+                start = append(_SYNC, head(file.number, flags | DIRSYNC_BIT if directory else flags, 0))
+                rc = real(address, flags)
+                if directory and rc == 0:
+                    file.directory_synced = True
+                done(start, rc)
+                return rc
+            except BaseException as error:
+                return tap.failed(error, Operation.SYNC, sync, (address, flags))
 
         return sync
 
-    def _file_control(self, real: Callable[..., int], files: dict[int, OpenFile]) -> Callable[..., int]:
+    def _file_control(self, real: Callable[..., int], tap: Tap) -> Callable[..., int]:
         """A size hint may grow the file: with memory mapping on, the unix VFS truncates it up to the hint."""
 
         def file_control(address: int, code: int, argument: int) -> int:
-            file = files.get(address)
-            if code != _FCNTL_SIZE_HINT or file is None or not file.number:
-                return real(address, code, argument)
-            hint = ctypes.c_int64.from_address(argument).value
-            limit = ctypes.c_int64(-1)
-            known = real(address, _FCNTL_MMAP_SIZE, ctypes.addressof(limit)) == 0
-            before = _size_on_disk(file.name)
-            if not known or limit.value <= 0 or hint <= before:
-                return real(address, code, argument)
-            with self._lock:
-                start = self._log.append(TraceKind.TRUNCATE, HEAD.pack(file.number, 0, hint))
-                rc = real(address, code, argument)
-                self._done(start, 0 if _size_on_disk(file.name) == hint else rc or NOT_FOUND)
-            return rc
+            try:
+                if code != _FCNTL_SIZE_HINT:
+                    return real(address, code, argument)
+                return self._size_hint(real, tap.files.get(address), address, argument)
+            except BaseException as error:
+                return tap.failed(error, Operation.FILE_CONTROL, file_control, (address, code, argument))
 
         return file_control
+
+    def _size_hint(self, real: Callable[..., int], file: OpenFile | None, address: int, argument: int) -> int:
+        if file is None or not file.number:
+            return real(address, _FCNTL_SIZE_HINT, argument)
+        hint = ctypes.c_int64.from_address(argument).value
+        limit = ctypes.c_int64(-1)
+        known = real(address, _FCNTL_MMAP_SIZE, ctypes.addressof(limit)) == 0
+        before = _size_on_disk(file.name)
+        if not known or limit.value <= 0 or hint <= before:
+            return real(address, _FCNTL_SIZE_HINT, argument)
+        with self._lock:
+            start = self._log.append(_TRUNCATE, HEAD.pack(file.number, 0, hint))
+            rc = real(address, _FCNTL_SIZE_HINT, argument)
+            self._done(start, 0 if _size_on_disk(file.name) == hint else rc or NOT_FOUND)
+        return rc
 
 
 def _size_on_disk(name: str) -> int:

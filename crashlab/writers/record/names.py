@@ -20,7 +20,8 @@ def is_labs_own(name: str) -> bool:
         return rest.isdecimal()
     if first == "log":  # a process's, its forks', and the segment's number
         processes, _, segment = rest.rpartition(".")
-        return len(segment) == 4 and all(part.isdecimal() for part in (segment, *processes.split("-fork")))
+        numbers = (segment.removeprefix("copy"), *processes.split("-fork"))
+        return (len(segment) == 4 or segment.startswith("copy")) and all(part.isdecimal() for part in numbers)
     return name.startswith(_LABS_OWN_BEGIN)
 
 

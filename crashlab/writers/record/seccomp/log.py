@@ -24,7 +24,7 @@ class RecorderLog(LogWriter):
             seq, position, segment = self._at
             after = position + ((size + 7) & ~7)
             while segment is None or after > segment.size:
-                self._open_segment(len(payload), self._at)
+                self._open_segment((size + 7) & ~7, self._at)
                 seq, position, segment = self._at
                 if segment is not None:
                     with contextlib.suppress(OSError):
