@@ -1,4 +1,7 @@
-"""Stopping another process of the trial where it stands, and letting it go on: SIGSTOP and SIGCONT."""
+"""Stopping another process of the trial where it stands, and letting it go on: SIGSTOP and SIGCONT.
+
+In a schedule of processes nothing is stopped here: there each of them stands still wherever the schedule likes.
+"""
 
 import os
 import signal
@@ -26,6 +29,7 @@ class Pause:
 
     def __init__(self, ctx: Context, process: int) -> None:
         self._ctx = ctx
+        self._scheduled = bool(getattr(ctx, "scheduled", False))
         self._pid = int(_pid_file(ctx, process).read_text(encoding="ascii"))
 
     def begin(self, after_s: float) -> None:
@@ -34,6 +38,8 @@ class Pause:
         Raises:
             TimeoutError: it was never met without the write lock.
         """
+        if self._scheduled:
+            return
         time.sleep(after_s)
         run_s = _POLL_S
         for _ in range(_TRIES):
@@ -48,6 +54,8 @@ class Pause:
 
     def end(self) -> None:
         """Let it go on."""
+        if self._scheduled:
+            return
         os.kill(self._pid, signal.SIGCONT)
 
     def _wait_until_stopped(self) -> None:

@@ -22,7 +22,7 @@ class ProcessTurns:
     """The actors of one process; made before the processes are forked, so that whatever is imported then can use it.
 
     `current`: the actor that runs, or ran last; `on`: a schedule runs. `mapped`: where its files have the wal-index.
-    `strangers`: threads that nobody scheduled and that used SQLite.
+    `strangers`: threads that nobody scheduled and that used SQLite. `marked`, `passed_on`: as those of `Turns`.
     """
 
     gave_up = ""
@@ -34,6 +34,8 @@ class ProcessTurns:
         self.trace = bytearray()
         self.strangers: set[int] = set()
         self.mapped: dict[int, int] = {}
+        self.passed_on: Callable[[int], object] | None = None
+        self.marked: Callable[..., object] | None = None
         self.shared = shared
         self.home = Token()
         self.go = [Token() for _ in range(ACTORS_MAX)]
@@ -139,11 +141,15 @@ class ProcessTurns:
         self.left = self._words[Word.LEFT]
 
     def _mark(self, mark: Mark) -> None:
+        if self.marked is not None and mark is not Mark.STEP:
+            self.marked(mark)
         self.trace.append(self.base | mark)
         self.trace.append(0)
 
     def _leave(self, why: int, call: int) -> None:
         words = self._words
+        if self.passed_on is not None:
+            self.passed_on(self.current)
         words[Word.LEFT], words[Word.WHY], words[Word.CALL] = self.left, why, call
         if self.trace:
             self.shared.extend_trace(self.trace)
