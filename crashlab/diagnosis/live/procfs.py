@@ -16,6 +16,7 @@ __all__ = [
     "name_of", "parent_of", "processes",
 ]  # fmt: skip
 
+_MEMORY = "/dev/shm/"
 DELETED = " (deleted)"
 _TO_EOF = 1 << 63
 
@@ -77,7 +78,8 @@ def descriptors(pid: int) -> Iterator[Descriptor]:
         link = f"/proc/{pid}/fd/{name}"
         try:
             target = str(Path(link).readlink())
-            if not target.startswith("/") or (target.startswith(("/dev/", "/proc/")) and DELETED not in target):
+            device = target.startswith(("/dev/", "/proc/")) and not target.startswith(_MEMORY)
+            if not target.startswith("/") or (device and DELETED not in target):
                 continue
             status = os.stat(link)  # follows the link to the open file itself, named or not
         except OSError:

@@ -4,6 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -117,6 +119,15 @@ def test_a_busy_database_is_healthy(victims, tmp_path):
         report = live(path)
         assert kinds(report) == set()
         assert report.exit_code == 0
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no /dev/shm")
+def test_a_database_in_shared_memory_has_its_openers(victims):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        victim = victims(Path(directory) / "a.db")
+        (found,) = live(pid=victim.pid).databases
+        assert {held.role for opener in found.look.openers for held in opener.held} == {"main", "wal", "shm"}
+        victim.end()
 
 
 def test_looking_takes_no_lock_away_and_changes_nothing(victims, tmp_path):
