@@ -4,10 +4,11 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from crashlab.engine.schedules.phases import Phases
 from crashlab.engine.schedules.reads import Read
 from crashlab.engine.schedules.walindex import impossible
 from crashlab.errors import SubjectError, did_you_mean
-from crashlab.model.history import Ended, EndKind, History, NoteRecord, PhaseRecord, StepRecord, StepState
+from crashlab.model.history import Ended, EndKind, History, NoteRecord, StepRecord, StepState
 from crashlab.model.phase import MARK_CLOSE
 from crashlab.model.schedule import Script
 from crashlab.model.step import Lane
@@ -21,16 +22,24 @@ __all__ = ["Play"]
 class Play:
     """The actors' bodies; afterwards `history()`, `reads`, `wal_index` (what was impossible in it, ""), `opened`."""
 
-    def __init__(self, workload: Any, script: Script, turns: Turns, context: ScheduledContext, decide: Decide) -> None:
+    def __init__(
+        self,
+        workload: Any,
+        script: Script,
+        turns: Turns,
+        context: ScheduledContext,
+        phases: Phases,
+        decide: Decide,
+    ) -> None:
         self._workload = workload
         self._script = script
         self._turns = turns
         self._context = context
         self._decide = decide
         self._count = itertools.count(1)
-        context.moment = self._count.__next__
+        context.moment = phases.moment = self._count.__next__
+        self._phases = phases
         self._steps: list[StepRecord] = []
-        self._close_seqs: tuple[int, int] = (0, 0)
         self._instance: Any = None
         self._lanes: list[Lane] = []
         self.opened = False
@@ -68,10 +77,9 @@ class Play:
         finally:
             if not turns.adopted:
                 turns.end()
-            begun = next(self._count)
-            self._close_seqs = (begun, 0)
+            self._phases.enter(MARK_CLOSE)
             self._instance.close()
-            self._close_seqs = (begun, next(self._count))
+            self._phases.leave(MARK_CLOSE)  # only a close() that returned was a clean one
 
     def _play(self, number: int) -> None:
         wanted = self._script.actors[number].steps
@@ -111,12 +119,11 @@ class Play:
 
     def history(self) -> History:
         """What was done, for the oracles; steps that had begun and never ended are left out: nobody died."""
-        begun, closed = self._close_seqs
         return History(
             case_id="",
             steps=tuple(self._steps),
-            phases=(PhaseRecord(MARK_CLOSE, 0, 0, begun, begun, closed),) if closed else (),
+            phases=tuple(self._phases.records),
             notes=tuple(NoteRecord(moment, 0, text) for moment, text in self._context.notes),
             ended=Ended(EndKind.EXITED, 0),
-            last_ns=closed,
+            last_ns=next(self._count),
         )

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
+from crashlab.engine.schedules.phases import Phases
 from crashlab.engine.schedules.play import Play
 from crashlab.engine.schedules.ran import Ran
 from crashlab.engine.schedules.telling import Teller
@@ -69,6 +70,7 @@ class ThreadsRoad:
         self._module = module
         self._limits = limits
         self._opened: list[Any] = []
+        self._phases = Phases(self.turns, module)
         # Each lane of the generic workload has a connection of its own, so nobody has to look who is inside it.
         self._connect = module.Connection if subject == GENERIC else None
         (root / "templates").mkdir()
@@ -94,6 +96,7 @@ class ThreadsRoad:
         self._templates.copy(params, directory)
         order = self._order(directory, script.seed, params)
         self._tap.bindings.restart_randomness()
+        self._phases = Phases(self.turns, self._module)
         context = ScheduledContext(order, 0, self._open, self.turns)
         try:
             play, course = self._play(script, decide, context, tell=tell)
@@ -116,7 +119,7 @@ class ThreadsRoad:
     def _play(self, script: Script, decide: Decide, context: ScheduledContext, *, tell: bool) -> tuple[Play, Any]:
         turns = self.turns
         if not tell:
-            play = Play(self.workload, script, turns, context, decide)
+            play = Play(self.workload, script, turns, context, self._phases, decide)
             turns.start(play.bodies(), self._limits.points_max)
             wait_for_end(turns, self._limits)
             return play, ()
@@ -127,7 +130,7 @@ class ThreadsRoad:
                 teller.begins()
             return decide(*ask)
 
-        play = Play(self.workload, script, turns, context, begun)
+        play = Play(self.workload, script, turns, context, self._phases, begun)
         label = getattr(self.workload, "label", None)
         play.beginning = lambda actor, place: teller.marked(
             Mark.STEP,
@@ -192,7 +195,7 @@ class ThreadsRoad:
         self._opened.clear()
 
     def _open(self, *args: Any, **kwargs: Any) -> Any:
-        connection = (self._connect or self._module.connect)(*args, **kwargs)
+        connection = (self._connect or self._phases.connect)(*args, **kwargs)
         self._opened.append(connection)
         return connection
 
