@@ -33,6 +33,7 @@ COMMANDS = {
     "schedules": "crashlab.cli.schedules:schedules",
     "hazards": "crashlab.cli.hazards:hazards",
     "planted": "crashlab.cli.planted:planted",
+    "corpus": "crashlab.cli.corpus:corpus",
     "trend": "crashlab.cli.trend:trend_command",
     "bench": "crashlab.cli.bench:bench",
     "completion": "crashlab.cli.completion:completion",

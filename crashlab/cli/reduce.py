@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from crashlab.cli.engines import engine_option, parse_engine
 from crashlab.cli.options import config_option, examples, open_config, workspace_option
 from crashlab.cli.reduce_program import reduce_program
+from crashlab.cli.schedule_cases import is_schedule_case, reduce_schedule, require_no_command
 from crashlab.decide.duration import parse_duration
 from crashlab.engine.carried import carried_trace, recorded_again
 from crashlab.engine.casedir import load_case, replay_command
@@ -41,7 +43,7 @@ BUDGET = "60s"
 
 
 @click.command(
-    short_help="Make a failing computed crash state smaller.",
+    short_help="Make a failing crash state or schedule smaller.",
     epilog=examples(
         "crashlab reduce .crashlab/runs/gate-0001/cases/a8df4d04bd32",
         "crashlab reduce .crashlab/runs/gate-0001/cases/a8df4d04bd32 --tries 500 --budget 30s",
@@ -52,19 +54,30 @@ BUDGET = "60s"
 @click.option("--tries", type=click.IntRange(1, 1_000_000), default=2000, show_default=True, help="States to judge.")
 @click.option("--budget", default=BUDGET, show_default=True, metavar="DURATION", help="Time in all, e.g. 90s, 10m.")
 @config_option
+@engine_option
 @workspace_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def reduce(
-    case: Path, tries: int, budget: str, config_path: Path | None, workspace: str | None, command: tuple[str, ...]
+    case: Path,
+    tries: int,
+    budget: str,
+    config_path: Path | None,
+    engine: str,
+    workspace: str | None,
+    command: tuple[str, ...],
 ) -> int:
     """Reduce a failing case of the trace road to fewer losses, an earlier moment, fewer steps.
 
     The finding stays the same (its identity). The smaller case goes into a new directory beside the given
     one; nothing is overwritten. A case of `crashlab run -- COMMAND` takes a COMMAND if a restart's finding is in it.
+    A schedule is reduced to fewer actors, steps and segments.
     """
     limits = ReduceLimits(tries, parse_duration(budget, "--budget"))
     if (case / PROGRAM_CASE).is_file():
         return reduce_program(case, command, limits, workspace)
+    if is_schedule_case(case):
+        require_no_command(case, command)
+        return reduce_schedule(case, config_path, parse_engine(engine), workspace)
     if command:
         raise UsageError(f"case {case} is of a subject of crashlab.toml; only a case of a program takes a COMMAND")
     if (case / KILLED_CASE).is_file():
@@ -87,7 +100,7 @@ def reduce(
     directory = case if case.is_dir() else case.parent
     root = directory.parent if directory.name not in ("", "..") else directory.resolve().parent
     with Workspace(workspace) as space:
-        reducer = _Reducer(subject, space, root, limits)
+        reducer = Reducer(subject, space, root, limits)
         try:
             reduced, kept = reducer.run(loaded, state, recording, trace)
         finally:
@@ -112,7 +125,7 @@ def reduce_command(directory: str | os.PathLike[str], config: str = "") -> str:
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-class _Reducer:
+class Reducer:
     """The roads that a reduction judges on, closed together."""
 
     def __init__(self, subject: Subject, space: Workspace, root: Path, limits: ReduceLimits) -> None:
@@ -123,6 +136,7 @@ class _Reducer:
         self._roads: list[TraceRoad] = []
 
     def close(self) -> None:
+        """End the roads."""
         for road in self._roads:
             road.close()
 
@@ -133,6 +147,7 @@ class _Reducer:
         return road
 
     def run(self, case: Case, state: CrashState, recording: str, trace: Trace | None) -> tuple[Reduced, Path | None]:
+        """Reduce a case and keep the smaller one below the root; None if it is minimal already."""
         road = self._road(recording)
         if trace is None:
             click.echo(f"crashlab: {printable(recorded_again(case))}", err=True)

@@ -1,0 +1,1 @@
+"""A corpus: failing cases kept beyond their runs, one of each finding, the smallest."""
