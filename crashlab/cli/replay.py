@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from crashlab.cli.engines import engine_option, parse_engine
 from crashlab.cli.options import (
     Output,
     config_option,
@@ -21,6 +22,7 @@ from crashlab.cli.options import (
 from crashlab.cli.program_options import parse_program, replay_arguments
 from crashlab.cli.replay_killed import replay_killed
 from crashlab.cli.replay_program import replay_program
+from crashlab.cli.schedule_cases import is_schedule_case, replay_schedule, require_no_command
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.params import check_params
 from crashlab.engine.campaign import Limits, Tally
@@ -61,6 +63,7 @@ from crashlab.report.progress import ProgressListener
 )
 @config_option
 @slots_option
+@engine_option
 @workspace_option
 @format_option
 @replay_arguments
@@ -69,6 +72,7 @@ def replay(
     times: int | None,
     config_path: Path | None,
     slots: int,
+    engine: str,
     workspace: str | None,
     formats: tuple[str, ...],
     command: tuple[str, ...],
@@ -81,6 +85,7 @@ def replay(
     crash state is taken from the recording that the case carries. The case names a subject; its code is the
     one that your own crashlab.toml gives for that name. A case of `crashlab run -- COMMAND` names none: its state
     is judged from its recording, or COMMAND is restarted from it; a case of --fault kill kills COMMAND again.
+    A schedule is run again call for call.
     """
     output = Output(formats)
     if (case / KILLED_CASE).is_file():
@@ -90,6 +95,9 @@ def replay(
         raise UsageError("--restart and --map are for a case of `crashlab run --fault kill -- COMMAND`")
     if (case / PROGRAM_CASE).is_file():
         return replay_program(case, command, workspace)
+    if is_schedule_case(case):
+        require_no_command(case, command)
+        return replay_schedule(case, times, config_path, parse_engine(engine), workspace, output)
     if command:
         raise UsageError(f"case {case} is of a subject of crashlab.toml; only a case of a program takes a COMMAND")
     loaded = load_case(case)

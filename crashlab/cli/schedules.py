@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from crashlab.cli.budgets import Budget, budgets_option
+from crashlab.cli.engines import engine_option, parse_engine
 from crashlab.cli.options import (
     Output,
     config_option,
@@ -36,35 +37,8 @@ from crashlab.model.finding import Verdict
 from crashlab.report.schedules import schedules_text
 
 SECONDS = 60.0
-_ENGINES = "sqlite3, or apsw=DIR"
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 EXIT_INCONCLUSIVE = 3
-
-
-def parse_engine(text: str) -> str:
-    """Read `--sqlite`: "" for this Python's, else apsw's directory.
-
-    Raises:
-        UsageError: something else.
-    """
-    kind, equals, directory = text.partition("=")
-    if kind == "sqlite3" and not equals:
-        return ""
-    if kind != "apsw" or not directory:
-        raise UsageError(f"--sqlite {text!r}: expected {_ENGINES}")
-    if not (Path(directory) / "apsw").is_dir():
-        raise UsageError(f"--sqlite {text}: no apsw in it; make it with `pip install --target {directory} apsw`")
-    return str(Path(directory).resolve())
-
-
-engine_option = click.option(
-    "--sqlite",
-    "engine",
-    default="sqlite3",
-    show_default="this Python's sqlite3",
-    metavar="ENGINE",
-    help="Which SQLite of schedules: sqlite3, or apsw=DIR for the one that apsw carries in DIR.",
-)
 
 
 @click.command(
