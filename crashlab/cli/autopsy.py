@@ -25,6 +25,7 @@ _SIDES = ("wal", "shm", "journal")
 @click.option("--journal", type=click.Path(), help="The -journal, likewise.")
 @click.option("--backup", type=click.Path(), help="An older copy: which of its rows are missing now?")
 @click.option("--ledger", type=click.Path(), help="Rows that were acknowledged, one JSON object a line.")
+@click.option("--seen", type=click.Path(), help="What --live or --pid said of it in use, as --format json wrote it.")
 @click.option("--scratch", type=click.Path(exists=True, file_okay=False), help="Where copies are made, and removed.")
 @click.option("--deadline", type=float, default=600.0, show_default=True, help="Seconds for the whole.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text", show_default=True)
@@ -70,6 +71,7 @@ def autopsy(
         sides={side: files[side] for side in _SIDES if files[side] is not None},
         backup=files["backup"],
         ledger=files["ledger"],
+        seen=files["seen"],
         scratch=scratch,
         seconds=deadline,
     )

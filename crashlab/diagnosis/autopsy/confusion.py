@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from crashlab.diagnosis.autopsy.accounts import against_ledger, own_checks, read_ledger
 from crashlab.diagnosis.autopsy.backup import against_backup, compare_pages
 from crashlab.diagnosis.autopsy.facts import examine
 from crashlab.diagnosis.autopsy.ranking import rank
 from crashlab.diagnosis.autopsy.signs import verdict_of, with_checks
+from crashlab.diagnosis.live.features import live_features
+from crashlab.diagnosis.live.report import Look
 from crashlab.gallery.exhibit import Kind
 from crashlab.gallery.mechanisms import load_exhibits
 from crashlab.sqlite.check import open_evidence
@@ -21,7 +25,8 @@ from crashlab.sqlite.files import Triplet
 
 __all__ = ["WAYS", "Judged", "judge", "kept_main", "table", "truth_of"]
 
-WAYS = ("files", "ledger", "backup", "both")
+WAYS = ("files", "ledger", "backup", "live", "all")
+LOOKS = "looks.json"
 NONE = "none"
 
 
@@ -59,7 +64,7 @@ def kept_main(place: Path) -> Path:
 
 
 def judge(place: Path, truth: str) -> dict[str, Judged]:
-    """Judge the files that a run left: alone, with its ledger, with its early copy, with both."""
+    """Judge the files that a run left: alone, with its ledger, its early copy, what looks at the living saw, with all."""
     ledger, early = place / "ledger.ndjson", place / "backup"
     with tempfile.TemporaryDirectory(prefix="crashlab-confusion-") as scratch:
         main = Triplet.of(kept_main(place)).copy_into(scratch).main
@@ -79,7 +84,9 @@ def judge(place: Path, truth: str) -> dict[str, Judged]:
                     rows = against_ledger(connection, read_ledger(ledger))[1]
                 if backup is not None:
                     older = {**older, **against_backup(connection, backup, pages)[1]}
-    extra = {"files": {}, "ledger": rows, "backup": older, "both": {**rows, **older}}
+    looks = place / LOOKS
+    seen = live_features(msgspec.json.decode(looks.read_bytes(), type=list[Look])) if looks.exists() else {}
+    extra = {"files": {}, "ledger": rows, "backup": older, "live": seen, "all": {**rows, **older, **seen}}
     return {way: _judged(truth, with_checks({**features, **extra[way]}, checks)) for way in WAYS}
 
 
@@ -97,16 +104,17 @@ def table(runs: Iterable[tuple[str, dict[str, Judged]]]) -> str:
         by_exhibit.setdefault(exhibit, []).append(judged)
     sets: dict[tuple[str, ...], str] = {}
     lines = [
-        "| the files are of | first set, files only | verdict | right | with the ledger | with the early copy |",
-        "|---|---|---|---|---|---|",
+        "| the files are of | first set, files only | verdict | right | with the ledger | with the early copy"
+        " | with looks at the living | with all |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for exhibit, all_ways in by_exhibit.items():
         alone = [ways["files"] for ways in all_ways]
         firsts = _counted(_name(each.first, sets) for each in alone)
         verdicts = _counted(each.verdict for each in alone)
-        sizes = [_sizes(ways[way] for ways in all_ways) for way in ("ledger", "backup")]
+        sizes = " | ".join(_sizes(ways[way] for ways in all_ways) for way in WAYS[1:])
         right = sum(each.right for each in alone)
-        lines.append(f"| {exhibit} | {firsts} | {verdicts} | {right}/{len(alone)} | {sizes[0]} | {sizes[1]} |")
+        lines.append(f"| {exhibit} | {firsts} | {verdicts} | {right}/{len(alone)} | {sizes} |")
     named = (f"- **{name}** ({len(ids)}): {', '.join(ids)}" for ids, name in sets.items())
     return "\n".join([*lines, "", *named])
 

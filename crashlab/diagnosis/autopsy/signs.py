@@ -1,6 +1,7 @@
 """The signs: which features of the files are never there in health, what each means, and what follows from it."""
 
 from crashlab.diagnosis.autopsy.report import Verdict
+from crashlab.diagnosis.live.features import NORMAL
 
 __all__ = ["abnormal", "in_words", "is_proof", "verdict_of", "with_checks"]
 
@@ -23,6 +24,7 @@ HEALTHY = {
     "rows.lost": "none",
     "rows.changed": "none",
     "backup.lost": "none",
+    **NORMAL,
 }
 """Feature -> the values that a closed, a live or a merely crashed database shows. One that is not here says nothing.
 
@@ -77,6 +79,11 @@ _WORDS = {
     ("rows.lost", "gap"): "rows of the ledger are missing, and later ones are there",
     ("rows.lost", "all"): "all rows of the ledger are missing",
     ("rows.changed", "some"): "rows of the ledger have other content",
+    ("live.ghost_wal", "commits"): "while it was in use: a process held a WAL without a name, with commits",
+    ("live.main_locks", "lost"): "while it was in use: a process had no lock on the main file",
+    ("live.shm_locks", "lost"): "while it was in use: a process had no lock on the -shm",
+    ("live.links", "several"): "while it was in use: the main file had several names",
+    ("live.backfill", "impossible"): "while it was in use: more frames counted as checkpointed than there were",
 }
 _PROOFS = {("shm", "impossible"), ("wal.seam", "one bit"), ("main", "zero length"), ("shm", "unusable")}
 _LOSSY = {
@@ -88,6 +95,8 @@ _LOSSY = {
     "mode.clash": "yes",
     "rows.lost": "suffix|gap|all",
     "rows.changed": "some",
+    "live.ghost_wal": "commits",
+    "live.backfill": "impossible",
 }
 
 
@@ -108,6 +117,9 @@ def with_checks(features: dict[str, str], checks: dict[str, tuple[str, ...]]) ->
 
 def in_words(name: str, value: str) -> str:
     """A feature as a sentence."""
+    if name in ("live.unlinked", "live.strayed") and (name, value) not in _WORDS:
+        how = "had lost its name" if name == "live.unlinked" else "had a name that led to another file, or to none"
+        return f"while it was in use: what a process held as {value.replace('+', ', ')} {how}"
     return _WORDS.get((name, value), f"{name}: {value}")
 
 

@@ -8,7 +8,8 @@ A mechanism without an entry leaves files that look healthy: nothing in them can
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from crashlab.gallery.exhibit import Kind
+from crashlab.diagnosis.live.features import NORMAL
+from crashlab.gallery.exhibit import Features, Kind
 from crashlab.gallery.mechanisms import load_exhibits
 
 __all__ = ["Suspect", "suspects"]
@@ -136,6 +137,13 @@ def _backup(picture: dict[str, str], *, silent: bool) -> dict[str, str]:
     return {"backup.lost": there} if lost else {}
 
 
+def _live(picture: Features) -> dict[str, str]:
+    """What a look at the living shows; a file that lost its name leads to another, or to none."""
+    unlinked = picture.get("live.unlinked", "none")
+    told = {"live.strayed": unlinked, "live.ghost_wal": "commits" if "wal" in unlinked else "none"}
+    return {**NORMAL, **told, **{name: value for name, value in picture.items() if name in NORMAL}}
+
+
 @lru_cache(maxsize=1)
 def suspects() -> tuple[Suspect, ...]:
     """All mechanisms of the gallery, the acquitted left out; one may be there twice, with and without its sign."""
@@ -148,7 +156,8 @@ def suspects() -> tuple[Suspect, ...]:
             picture.pop("shm.frames", None)  # said more exactly there
         must = MUST.get(exhibit.id, {})
         checks = {"integrity_check": "fails|not asked"} if must.get("damage", "sound") != "sound" else {}
-        usual = {**picture, **checks, **_backup(picture, silent=not must), **USUAL.get(exhibit.id, {})}
+        usual = {**picture, **checks, **_backup(picture, silent=not must), **_live(exhibit.picture)}
+        usual |= USUAL.get(exhibit.id, {})
         found.append(Suspect(exhibit.id, exhibit.title, must, usual, exhibit.links))
     by_id = {suspect.id: suspect for suspect in found}
     found += [replace(by_id[name], must={}, usual=usual) for name, usual in SILENT_TOO.items()]

@@ -16,6 +16,7 @@ from crashlab.diagnosis.autopsy.report import BackupFacts, Facts, LedgerFacts, R
 from crashlab.diagnosis.autopsy.signs import abnormal, in_words, verdict_of, with_checks
 from crashlab.diagnosis.child import Child
 from crashlab.diagnosis.evidence import Evidence, check_main, compared, is_there
+from crashlab.diagnosis.live.features import seen_features
 from crashlab.errors import LabError, LimitError
 
 __all__ = ["autopsy"]
@@ -31,6 +32,7 @@ def autopsy(
     sides: Mapping[str, str | os.PathLike[str]] | None = None,
     backup: str | os.PathLike[str] | None = None,
     ledger: str | os.PathLike[str] | None = None,
+    seen: str | os.PathLike[str] | None = None,
     scratch: str | os.PathLike[str] | None = None,
     seconds: float = 600.0,
     max_bytes: int = 64 << 30,
@@ -38,16 +40,19 @@ def autopsy(
     """Examine the files of a database that nobody writes, without changing a byte of them.
 
     `sides`: role (wal, shm, journal) -> path of a side file that does not lie beside the main file. `backup`: an older
-    copy of the database. `ledger`: the acked rows, one JSON object a line. `seconds` bounds the whole, `max_bytes` what
-    is copied; three times as much room is needed below `scratch`.
+    copy of the database. `ledger`: the acked rows, one JSON object a line. `seen`: the JSON report of a look at it
+    while it was in use. `seconds` bounds the whole, `max_bytes` what is copied; three times as much room is needed
+    below `scratch`.
 
     Raises:
-        UsageError: there is no such file, or one is no regular file or can't be read, or the ledger is malformed.
+        UsageError: there is no such file, or one is no regular file or can't be read, or the ledger or what was seen
+            is malformed.
         LimitError: too large, or too slow. LabError: a file changed while it was copied, or a process failed.
     """
     files = _files(path, sides or {}, backup, ledger)
+    looked = {} if seen is None else seen_features(seen, os.path.realpath(path))
     with tempfile.TemporaryDirectory(prefix="crashlab-autopsy-", dir=scratch) as directory:
-        return _Run(str(path), files, Path(directory), time.monotonic() + seconds, max_bytes).report()
+        return _Run(str(path), files, looked, Path(directory), time.monotonic() + seconds, max_bytes).report()
 
 
 def _files(
@@ -72,8 +77,16 @@ def _files(
 
 
 class _Run:
-    def __init__(self, given: str, files: dict[str, str], directory: Path, deadline: float, max_bytes: int) -> None:
-        self.given, self.files, self.directory, self.deadline = given, files, directory, deadline
+    def __init__(
+        self,
+        given: str,
+        files: dict[str, str],
+        looked: dict[str, str],
+        directory: Path,
+        deadline: float,
+        max_bytes: int,
+    ) -> None:
+        self.given, self.files, self.looked, self.directory, self.deadline = given, files, looked, directory, deadline
         self.main = directory / _NAME
         self.notes: list[str] = []
         total = sum(os.stat(path).st_size for path in files.values())
@@ -97,7 +110,7 @@ class _Run:
             facts = self.examine(keys=True)
         evidence = self.compare(before)
         unchanged = all(each.unchanged for each in evidence)
-        features = with_checks({**facts.features, **asked.get("features", {})}, checks)
+        features = with_checks({**facts.features, **asked.get("features", {}), **self.looked}, checks)
         signs = abnormal(features)
         verdict = verdict_of(features, unchanged=unchanged)
         backup = msgspec.convert(asked["backup"], BackupFacts) if "backup" in asked else None

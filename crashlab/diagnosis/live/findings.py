@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 
-from crashlab.diagnosis.live.look import LOCKED
+from crashlab.diagnosis.live.locks import locks_lost
 from crashlab.diagnosis.live.report import Finding, Held, Look, Opener, Severity
 from crashlab.sqlite.advisories import ADVISORIES
 
 __all__ = ["findings_of", "lasting"]
 
-DMS = 128
-"""Byte of the -shm that every connection in WAL mode holds a READ lock on."""
 SHM_MIN = 32768
 _COPY = "copy its files out before it ends: crashlab autopsy --pid {pid} --into DIR, then crashlab salvage"
 _NOT_STOP = "do not stop process {pid} before its files are copied: with its last descriptor they are gone for ever"
@@ -76,14 +74,11 @@ def _state(pid: int, held: Held) -> str:
 
 def _locks(look: Look, opener: Opener) -> Iterator[Finding]:
     """Locks that a connection in WAL mode always has."""
-    if not look.lock_rows or not opener.of("wal") or not opener.of("main"):
+    by_role = locks_lost(look, opener)
+    if not by_role:
         return
-    shared = [held for held in opener.held if held.inode in look.ofd]
-    main = [held for held in opener.of("main") if not _has(held, LOCKED.start, LOCKED.stop)]
-    shm = [held for held in opener.of("shm") if not _has(held, DMS, DMS + 1)]
-    if shared or (not main and not shm):
-        return
-    lost = [*main, *shm]
+    main = by_role.get("main", [])
+    lost = [held for files in by_role.values() for held in files]
     evidence = tuple(
         f"{held.path} (inode {held.inode}) is open as descriptor {held.descriptor} of process {opener.pid}, and"
         f" /proc/locks has no row for it{' on byte 128' if held.role == 'shm' else ''}"
@@ -117,10 +112,6 @@ def _locks(look: Look, opener: Opener) -> Iterator[Finding]:
         "do not copy or hash the files inside a process that has them open",
     )
     yield Finding("locks-lost", Severity.DANGER, opener.pid, what, evidence, do_now, do_not, exhibits)
-
-
-def _has(held: Held, first: int, behind: int) -> bool:
-    return any(start < behind and last >= first for _, start, last in held.locks)
 
 
 def _shares(one: Opener, other: Opener) -> bool:

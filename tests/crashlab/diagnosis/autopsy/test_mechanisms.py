@@ -73,8 +73,8 @@ def test_a_matrix_tells_right_from_wrong():
     runs = [("a7", dict.fromkeys(WAYS, sure)), ("e5", dict.fromkeys(WAYS, sure._replace(truth="e5")))]
     assert (sure.right, sure.wrong_and_sure) == (False, True)
     assert table(runs).splitlines()[2:4] == [
-        "| a7 | e5 | lossy | 0/1 | one of 1, right 0/1 | one of 1, right 0/1 |",
-        "| e5 | e5 | lossy | 1/1 | one of 1 | one of 1 |",
+        "| a7 | e5 | lossy | 0/1 |" + " one of 1, right 0/1 |" * 4,
+        "| e5 | e5 | lossy | 1/1 |" + " one of 1 |" * 4,
     ]
 
 
