@@ -11,6 +11,9 @@ from crashlab.errors import UsageError
 from crashlab.model.case import Param
 
 DIGEST_BYTES = 8
+DECIDING = ("model", "log", "sqlite", "writers", "states", "faults", "oracles", "engine")
+"""Packages of the lab that have a part in a verdict; how it is reported has none."""
+
 ENVIRONMENT = {
     "platform": "operating system",
     "machine": "machine",
@@ -25,7 +28,7 @@ ENVIRONMENT = {
 class RunPlan(msgspec.Struct, frozen=True):
     """What a run was asked for, and with what code. The same plan gives the same cases under the same trial ids.
 
-    `code`: digest of the subject's code. `crashlab`: the lab's version and the digest of its own code. `commit`,
+    `code`: digest of the subject's code. `crashlab`: the lab's version and the digest of its code. `commit`,
     `committed` (its date) and `dirty` (there were changes): of the subject's git repository, empty where there is none;
     they label figures and decide nothing, which the digests do.
     """
@@ -79,10 +82,10 @@ def _words(params: dict[str, Param]) -> str:
 
 @cache
 def own_version() -> str:
-    """Return the lab's version with a digest of its code, as `0.1.0+3f2a9c01d4e5b677`."""
+    """Return the lab's version with a digest of the code that decides verdicts, as `0.1.0+3f2a9c01d4e5b677`."""
     lab = import_module("crashlab")  # by name: its lazy public names lead outwards
     package = Path(lab.__path__[0])
     digest = blake2b(digest_size=DIGEST_BYTES)
-    for path in sorted(package.rglob("*.py")):
+    for path in sorted(path for name in DECIDING for path in (package / name).rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return f"{lab.__version__}+{digest.hexdigest()}"

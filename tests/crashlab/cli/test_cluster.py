@@ -129,7 +129,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_answers(project, cluster):
 def test_a_worker_of_another_crashlab_is_refused_by_name(project, cluster, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(Path(package.__file__).parent, other / "crashlab", ignore=shutil.ignore_patterns("__pycache__"))
-    with open(other / "crashlab" / "hazards.py", "a") as file:
+    with open(other / "crashlab" / "engine" / "road.py", "a") as file:
         file.write("# of another day\n")
     cluster.worker(PYTHONPATH=str(other))
     process = project.popen("run", *FAULTS, "--trials", 2, "--executor", f"dask={cluster.address}")

@@ -18,6 +18,7 @@ from crashlab.writers.launcher import can_hang_up
 
 EXAMPLE = re.compile(r"^\s*(?:Examples?: )?(?P<line>(?:\w+ \S*\$\()?crashlab .+)$", re.MULTILINE)
 CASE = re.compile(r"\.crashlab/runs/(\w+)-0001/cases/\w+")
+RUN = re.compile(r"\.crashlab/runs/(run-000\d)\b(?!/cases)")
 NOT_RUN = {
     "crashlab repro all --runs 20 --format json": "minutes; docs/mechanisms.md has a recorded run of it",
     "crashlab planted --limit 60s": "a user's project has planted bugs only if it registers some",
@@ -31,7 +32,7 @@ FINDS = {  # exit code 1, because the project is made so
     "crashlab replay .crashlab/runs/run-0001/cases/a8df4d04bd32",
     "crashlab replay .crashlab/runs/run-0001/cases/a8df4d04bd32 --times 100",
 }
-OWN = {"init", "doctor", "run", "gate", "replay", "reduce", "repro", "hazards", "bench", "completion"}
+OWN = {"init", "doctor", "run", "gate", "cadence", "replay", "reduce", "repro", "hazards", "bench", "completion"}
 APP = """
 import sqlite3
 import sys
@@ -123,6 +124,15 @@ def cases(home):
     return found
 
 
+@pytest.fixture(scope="module")
+def recorded(home):
+    """Two short runs that the examples name; no other example adds to them."""
+    for _ in range(2):
+        done = in_bash("crashlab run --results .recorded --fault kill@ack#3 --trials 5", home)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return home / ".recorded" / "runs"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_help_has_an_example_of_its_command(command):
     lines = examples(command)
@@ -160,6 +170,13 @@ def runs(line, home, request, tmp_path):
         if named[1] not in cases:
             pytest.skip("computed cases need the tap")
         line = line.replace(named[0], str(cases[named[1]]))
+    if line.startswith("crashlab corpus keep"):  # a run with failing cases
+        line = RUN.sub(str(request.getfixturevalue("cases")["run"].parents[1]), line)
+    elif RUN.search(line) is not None:
+        runs_of = request.getfixturevalue("recorded")
+        line = RUN.sub(lambda match: str(runs_of / match[1]), line)
+    elif line == "crashlab trend .crashlab":
+        line = f"crashlab trend {request.getfixturevalue('recorded')}"
     done = in_bash(line, directory)
     said = done.stdout + done.stderr
     assert "Traceback" not in said
