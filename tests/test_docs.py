@@ -204,6 +204,7 @@ def keys(table: str) -> dict[str, str]:
         ("[subjects.NAME]", config.SubjectConfig),
         ("[gate]", config.GateConfig),
         ("[gate.policy]", config.Policy),
+        ("[study]", config.StudyConfig),
     ],
 )
 def test_configuration_page_has_every_key(title: str, kind: type[msgspec.Struct]) -> None:

@@ -73,13 +73,13 @@ param_option = click.option(
 class Output:
     """Where the formats asked for go: at most one on standard output, others to new files."""
 
-    def __init__(self, formats: tuple[str, ...]) -> None:
+    def __init__(self, formats: tuple[str, ...], known: tuple[str, ...] = FORMATS) -> None:
         self.stdout = ""
         self.files: dict[Path, str] = {}
         for entry in formats or ("text",):
             name, equals, path = entry.partition("=")
-            if name not in FORMATS:
-                raise UsageError(f"unknown format {name!r}; known: {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
+            if name not in known:
+                raise UsageError(f"unknown format {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
             if equals:
                 self.files[self._new_file(entry, path)] = name
             elif self.stdout:

@@ -22,7 +22,7 @@ results = "{results}"
 # database, and in `contract` what must survive which fault.
 [subjects.{subject}]
 workload = "{workload}"
-{params}
+{params}{study}
 # `crashlab gate`: may this program go live?
 [gate]
 subject = "{subject}"
@@ -40,6 +40,14 @@ phase_hits_min = 30    # so are fewer kills inside a phase (commit, checkpoint, 
 _PARAMS = """\
 # Values for parameters that the workload declares; what is left out keeps the workload's own default.
 params = { notes = 40 }
+"""
+
+_STUDY = """
+# `crashlab cadence`: what is at risk outside the main file, at which checkpoint cadence?
+[subjects.{subject}.study]
+steps = "notes"   # the parameter that says how much the program does
+tick_s = 1.0      # seconds from write to write
+writes = 500
 """
 
 _GRID = """
@@ -145,6 +153,7 @@ def files_for(project: Project, workload: str = "") -> dict[str, str]:
         subject=project.subject,
         workload=workload or f"{MODULE}:workload",
         params="" if workload else _PARAMS,
+        study="" if workload else _STUDY.format(subject=project.subject),
         grid="" if workload else _GRID,
     )
     test = (_TEST_OWN if workload else _TEST_OWN + _TEST_PLANTED).format(subject=project.subject)

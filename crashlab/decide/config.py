@@ -10,6 +10,7 @@ import msgspec
 
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.layers import PROFILES, as_layer, merge_gate, profile_layers
+from crashlab.decide.study.settings import StudyConfig, check_study
 from crashlab.engine.subject import Subject
 from crashlab.errors import ConfigError, did_you_mean
 from crashlab.model.case import Param
@@ -23,13 +24,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")  # what a case file tak
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[subjects.NAME]`. `controls`: planted bugs, by id, that its gate must catch; `gate`: settings of `[gate]` that
-    are different for this subject.
+    are different for this subject; `study`: its axes, instead of `[study]`'s.
     """
 
     workload: str
     params: dict[str, Param] = {}
     controls: list[str] = []
     gate: dict[str, Any] = {}
+    study: StudyConfig | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +98,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     subjects: dict[str, SubjectConfig] = {}
     gate: GateConfig = GateConfig()
+    study: StudyConfig = StudyConfig()
     bench: dict[str, str] = {}
     planted: dict[str, str] = {}
     path: tuple[str, ...] = (".",)
@@ -113,6 +116,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             known = ", ".join(sorted(self.subjects)) or "none; 'crashlab init' writes a crashlab.toml"
             raise ConfigError(f"unknown subject {name!r}; {FILE} has: {known}{did_you_mean(name, self.subjects)}")
         return Subject(name, found.workload, self.import_path, found.params)
+
+    def study_for(self, name: str) -> StudyConfig:
+        """Return the settings of a subject's cadence study."""
+        own = self.subjects[name].study if name in self.subjects else None
+        return self.study if own is None else own
 
     def gate_for(self, name: str, profile: str = "") -> GateConfig:
         """Return the gate's settings for a subject, in a profile.
@@ -224,8 +232,10 @@ def _explain(message: str, values: dict[str, Any], inside: str = "") -> str:
             "gate": GateConfig,
             "gate.policy": Policy,
             "gate.trace": TraceConfig,
+            "study": StudyConfig,
         }
-        return _unknown(unknown, kinds.get(section, SubjectConfig), section)
+        own = StudyConfig if section.endswith(".study") else SubjectConfig
+        return _unknown(unknown, kinds.get(section, own), section)
     value: Any = values
     for part in section.partition("[")[0].split(".") if section else []:
         value = value.get(part) if isinstance(value, dict) else None
@@ -241,6 +251,7 @@ def _unknown(key: str, kind: type[msgspec.Struct], section: str) -> str:
 
 def _check(config: Config, path: Path) -> None:
     _check_gate(config.gate, path)
+    check_study(config.study, f"{path}: study")
     for name, subject in config.subjects.items():
         if not _NAME.fullmatch(name):
             raise ConfigError(
@@ -249,6 +260,8 @@ def _check(config: Config, path: Path) -> None:
             )
         for param, value in subject.params.items():
             _check_value(path, f"subjects.{name}.params.{param}", value)
+        if subject.study is not None:
+            check_study(subject.study, f"{path}: subjects.{name}.study")
     for key, name in (("subject", config.gate.subject), *(("subjects", each) for each in config.gate.subjects)):
         if name and name not in config.subjects:
             raise ConfigError(f"{path}: gate.{key} = {name!r} is no subject{did_you_mean(name, config.subjects)}")

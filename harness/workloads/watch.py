@@ -148,6 +148,10 @@ class WatchedStore(StateManager):
 
     watch: Watch | None = None
 
+    def checkpoint_now(self) -> None:
+        """Run what the loop runs each time, on the caller's thread."""
+        self._periodic_round()
+
     def _checkpoint(self, connection: sqlite3.Connection, mode: str) -> CheckpointRound:
         watch = self.watch
         if watch is None:

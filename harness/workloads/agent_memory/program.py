@@ -34,6 +34,7 @@ from harness.workloads.agent_memory.model import Memory
 from harness.workloads.agent_memory.restore import back_up, restore
 from harness.workloads.agent_memory.texts import MESSAGES, SESSIONS, TABLES
 from harness.workloads.agent_memory.watch import CheckpointWatch, WatchedLog, watched
+from harness.workloads.studied import PollingReader
 from harness.workloads.watch import StoreNotes
 from store import MessageLog
 from store.message_log.schema import INDEXES, Index
@@ -45,6 +46,8 @@ DEFAULTS: Final[Mapping[str, Param]] = {
     "wal_autocheckpoint": 1000,
     "synchronous": "FULL",
     "reader": "none",
+    "poll_s": 1.0,
+    "poll_hold_s": 0.05,
     "searches": 20,
     "rival": False,
     "second_connection": False,
@@ -59,8 +62,9 @@ DEFAULTS: Final[Mapping[str, Param]] = {
 
 `steps` of the writing lane; `checkpoint_mode` PASSIVE or TRUNCATE, every `checkpoint_every` writes, 0 for
 never; `wal_autocheckpoint` frames, 0 for off; `synchronous` OFF, NORMAL, FULL or EXTRA; `reader` none, threads
-(two that make `searches` each), process (snapshot after snapshot) or pinned (one snapshot throughout); `rival`
-another process that takes the write lock; `second_connection` keeps an idle one open beyond close(), so that
+(two that make `searches` each), process (snapshot after snapshot), polling (a thread that reads every `poll_s` or
+so for `poll_hold_s`, both of the clock) or pinned (one snapshot throughout); `rival` another process that takes the
+write lock; `second_connection` keeps an idle one open beyond close(), so that
 SQLite's own clean-up at the last close does not hide a missing one; `vacuum_every` so many steps, 0 for never;
 `upgrade_at` the step at which a log of schema version 1 is closed and opened by the newest, 0 for new from the
 start; `restore_at` the step at which the backup made half-way there is restored, 0 for never; `fail_checkpoint`
@@ -72,7 +76,7 @@ BACKUP: Final = "backup.db"
 
 _CHOICES: Final[Mapping[str, tuple[Param, ...]]] = {
     "synchronous": ("OFF", "NORMAL", "FULL", "EXTRA"),
-    "reader": ("none", "threads", "process", "pinned"),
+    "reader": ("none", "threads", "process", "polling", "pinned"),
 }
 
 
@@ -86,6 +90,7 @@ class AgentProcess:
         self.params = ctx.params
         self.saved: Memory | None = None  # what the backup holds
         self.second_connection: sqlite3.Connection | None = None
+        self.polling: PollingReader | None = None
         self._ctx = ctx
         self._notes = notes
 
@@ -100,6 +105,8 @@ class AgentProcess:
 
     def close(self) -> None:
         """Close the log the way the agent does, and note what it left beside the database."""
+        if self.polling is not None:
+            self.polling.close()
         try:
             self.store.close()
         finally:
@@ -147,6 +154,9 @@ class AgentMemory:
         agent = AgentProcess(self._open_log(ctx, log_class, now, CheckpointWatch(ctx)), now, ctx, notes)
         if ctx.params["second_connection"]:
             agent.second_connection = _idle_connection(ctx)
+        if ctx.params["reader"] == "polling":
+            poll_s, hold_s = float(ctx.params["poll_s"]), float(ctx.params["poll_hold_s"])
+            agent.polling = PollingReader(ctx, f"SELECT count(*) FROM {MESSAGES}", poll_s, hold_s)
         ctx.note(OPENED_NOTE)
         ctx.signal(OPENED)
         return agent
@@ -179,7 +189,7 @@ class AgentMemory:
         lanes = [MAIN]
         if reader == "threads":
             lanes += SEARCHERS
-        elif reader != "none":
+        elif reader in ("process", "pinned"):
             lanes.append(READER)
         if ctx.params["rival"]:
             lanes.append(RIVAL)
