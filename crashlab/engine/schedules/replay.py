@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from crashlab.engine.schedules.faults import POWER
 from crashlab.engine.schedules.ran import Ran, Road
 from crashlab.model.schedule import Schedule, Segment
 from crashlab.writers.schedule.decide import Answer, Why
@@ -18,6 +19,11 @@ class Segments:
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._segments = segments
         self._next = 0
+
+    @property
+    def records(self) -> bool:
+        """Whether what reaches the files has to be recorded: for a power loss."""
+        return any(segment.fault == POWER for segment in self._segments)
 
     def __call__(self, why: Why, actor: int, call: int, points: int, runnable: Sequence[int], /) -> Answer:
         """See `crashlab.writers.schedule.decide`."""

@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -17,6 +18,8 @@ from typing import Any, Self
 
 import msgspec
 
+from crashlab.engine.schedules.faults import KILL, POWER, fault_class_of, known_fault, result_of_call
+from crashlab.engine.schedules.faults_power import power_losses
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.processes.part import PartOrder, WorkloadPart
@@ -26,6 +29,7 @@ from crashlab.engine.schedules.template import Templates
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits
 from crashlab.errors import SubjectError, did_you_mean
 from crashlab.model.case import Param
+from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding
 from crashlab.model.schedule import Script, Segment
 from crashlab.model.seed import subseed
@@ -35,7 +39,7 @@ from crashlab.writers.context import SIGNAL_PREFIX, RunContext
 from crashlab.writers.order import Order
 from crashlab.writers.schedule.decide import Decide
 from crashlab.writers.schedule.gate import PointGate
-from crashlab.writers.schedule.processes.crew import Course, Crew
+from crashlab.writers.schedule.processes.crew import KILLED, Course, Crew
 from crashlab.writers.schedule.processes.memory import Shared
 from crashlab.writers.schedule.processes.turns import ProcessTurns
 
@@ -86,7 +90,8 @@ class ProcessesRoad:
         library = find_library(module)
         self.engine = f"{library.version} {library.source_id}"
         part = WorkloadPart(workload, self.turns, self, self._tap, module)
-        self.crew = Crew(self.turns, part, points_max=limits.points_max, grant_s=limits.stall_s)
+        self.crew = Crew(self.turns, part, points_max=limits.points_max, grant_s=limits.stall_s, strike=_strike)
+        self._recording = False
 
     def __enter__(self) -> Self:
         self._tap.install()
@@ -115,16 +120,20 @@ class ProcessesRoad:
         params = {**self.workload.params, **script.params}
         order = _order(directory, script.seed, params)
         self._templates.copy(params, directory)
+        self._recording = self._recording or getattr(decide, "records", False)
         try:
             numbers, homes = self._processes(script, order)
-            orders = [msgspec.msgpack.encode(PartOrder(order, number, script, tell=tell)) for number in numbers]
+            orders = [
+                msgspec.msgpack.encode(PartOrder(order, number, script, record=self._recording, tell=tell))
+                for number in numbers
+            ]
             course = self.crew.run(homes, orders, decide)
-            ran = self._judged(order, course, read_tale(self.turns.shared))
+            tale = read_tale(self.turns.shared)
             if keep is not None:
                 for path in sorted(directory.iterdir()):
                     if path.is_file():
                         shutil.copyfile(path, keep / path.name)
-            return ran
+            return self._judged(order, course, tale, params)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -150,34 +159,43 @@ class ProcessesRoad:
         numbers = sorted({0, *of_actor})
         return numbers, [numbers.index(process) for process in of_actor]
 
-    def _judged(self, order: Order, course: Course, tale: Tale) -> Ran:
+    def _judged(self, order: Order, course: Course, tale: Tale, params: Mapping[str, Param]) -> Ran:
         how, _, what = course.gave_up.partition(": ")
         if how in ("spins", "waits"):
             raise StuckError(how, what)
         trace = self.turns.shared.trace()
+        digest = hashlib.blake2b(trace, digest_size=DIGEST_BYTES).hexdigest()
+        segments = tuple(Segment(*segment) for segment in course.segments)
         problem = ""
         if course.gave_up == "points":
             problem = f"no end after {course.points} points"
         elif course.gave_up == "livelock":
             problem = "all actors wait for time to pass, again and again, and none completes a step"
-        raised = [
-            f"actor {chr(97 + actor)}: {how}" for actor, how in enumerate(course.ends) if how not in ("", "killed")
-        ]
-        deadlock = "all actors wait for one another" if course.gave_up == "deadlock" else ""
+        fault_class = fault_class_of(segments)
+        raised = [f"actor {chr(97 + a)}: {how}" for a, how in enumerate(course.ends) if how not in ("", KILLED)]
+        seen = Seen(
+            tale.history,
+            tale.reads,
+            tale.wal_index,
+            raised if fault_class is not FaultClass.IO_ERROR else (),  # a program may end when its disk fails
+            "all actors wait for one another" if course.gave_up == "deadlock" else "",
+            fault_class,
+            trace,
+        )
         findings: Sequence[Finding] = ()
-        if not problem:
-            seen = Seen(tale.history, tale.reads, tale.wal_index, raised, deadlock)
-            context = RunContext(order, 0, self.connect)
+        if course.gave_up == POWER:
+            findings = self._judged_states(order, seen, tale, params, digest)
+        elif not problem:
             # Processes that close at once may each see the other and leave the WAL to it: no sidecar is a finding.
-            findings = judge(self.workload, self.subject, context, seen, {})
+            findings = judge(self.workload, self.subject, RunContext(order, 0, self.connect), seen, {})
             self._close_what_is_open()
         steps = tale.history.steps
         refusals = tuple(dict.fromkeys(step.error for step in steps if step.error))
         return Ran(
-            segments=tuple(Segment(*segment) for segment in course.segments),
+            segments=segments,
             trace=trace,
             points=course.points,
-            digest=hashlib.blake2b(trace, digest_size=DIGEST_BYTES).hexdigest(),
+            digest=digest,
             findings=tuple(findings),
             problem=problem,
             actors=len(course.ends),
@@ -186,6 +204,21 @@ class ProcessesRoad:
             refusals=refusals[:5],
             course=tale.course,
         )
+
+    def _judged_states(
+        self, order: Order, seen: Seen, tale: Tale, params: Mapping[str, Param], digest: str
+    ) -> list[Finding]:
+        """Judge what the power loss could have left, until a state fails."""
+        with tempfile.TemporaryDirectory(dir=self._root) as scratch:
+            initial = Path(scratch) / "initial"
+            self._templates.copy(params, initial)
+            for text, directory in power_losses(tale.records, initial, Path(scratch), digest):
+                there = _order(directory, order.seed, params)
+                found = judge(self.workload, self.subject, RunContext(there, 0, self.connect), seen, {})
+                self._close_what_is_open()
+                if found:
+                    return [msgspec.structs.replace(one, message=f"{one.message} ({text})"[:1000]) for one in found]
+        return []
 
     def _close_what_is_open(self) -> None:
         for connection in self.opened:
@@ -203,6 +236,19 @@ class ProcessesRoad:
         self._close_what_is_open()
         for path in directory.glob(f"{SIGNAL_PREFIX}*"):
             os.unlink(path)  # in a schedule nobody has signalled yet
+
+
+def _strike(crew: Crew, actor: int, fault: str, call: int) -> bool:
+    if known_fault(fault) == KILL:
+        crew.kill(actor)
+    elif fault == POWER:
+        crew.stop_here(POWER)
+    else:
+        told = result_of_call(fault, call)
+        if told is None:
+            return False
+        crew.answer(actor, told)
+    return True
 
 
 def _order(directory: Path, seed: int, params: Mapping[str, Param]) -> Order:

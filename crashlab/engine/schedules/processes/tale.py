@@ -4,7 +4,7 @@ All of it stands in one order, that in which it happened, because one process ru
 and not ended belongs to a process that was killed: its effects may have happened.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -13,6 +13,7 @@ from crashlab.engine.schedules.reads import Read
 from crashlab.log.format import Kind
 from crashlab.log.history import build_history
 from crashlab.log.record import Record
+from crashlab.log.trace import DONE, HEAD, TraceKind
 from crashlab.model.history import Ended, EndKind, History
 from crashlab.model.phase import MARK_CLOSE
 from crashlab.model.step import Effect
@@ -36,6 +37,13 @@ class Teller:
     def append(self, kind: int, payload: bytes) -> int:
         """Append any record and return its number: as a log's `append`, for a recorder."""
         return self._shared.append(kind, self.process, payload)
+
+    def write_around(self, file: int, data: bytes, do: Callable[..., int], *arguments: int) -> int:
+        """Record a write around `do(*arguments)`, as a log's `write_around`."""
+        start = self.append(TraceKind.WRITE, HEAD.pack(file, 0, arguments[-1]) + data)
+        rc = do(*arguments)
+        self.append(TraceKind.DONE, DONE.pack(start, rc))
+        return rc
 
     def begin(self, lane: str, seq: int, effects: Sequence[Effect]) -> None:
         """A step begins."""

@@ -14,14 +14,15 @@ from crashlab.writers.schedule.processes.memory import Word
 from crashlab.writers.schedule.processes.turns import ProcessTurns
 from crashlab.writers.schedule.turns import EMPTY_GRANTS_MAX
 
-__all__ = ["Course", "Crew", "Strike"]
+__all__ = ["KILLED", "Course", "Crew", "Strike"]
 
+KILLED = "killed"
 GRANT_S = 5.0
 TIMES_PASS_MAX = 200
 """How often in a row all actors may wait for time to pass, without a step completed, before it is a livelock."""
 
-Strike = Callable[["Crew", int, str, int], None]
-"""(crew, actor, fault, call): a fault befalls an actor that stands before a call."""
+Strike = Callable[["Crew", int, str, int], bool]
+"""(crew, actor, fault, call): a fault befalls an actor that stands before a call; False if it cannot befall it."""
 
 
 class Course:
@@ -161,13 +162,13 @@ class Crew:
                 if course.points >= self._points_max:
                     course.gave_up = "points"
                 elif fault:
-                    course.segments.append((actor, part[1], fault))
-                    part = []
                     if self._strike is None:
                         raise LabError(f"fault {fault!r}: this crew knows none")
-                    self._strike(self, actor, fault, call)
+                    struck = self._strike(self, actor, fault, call)
+                    course.segments.append((actor, part[1], fault if struck else ""))
+                    part = []
                     if not members.has(actor):
-                        self._has_ended(actor, "killed", alive)
+                        self._has_ended(actor, KILLED, alive)
                         why, call = Why.FINISH, int(Mark.FINISH)
         if part:
             course.segments.append((part[0], part[1], ""))

@@ -97,13 +97,16 @@ class Replaying:
         return Grant(*self._segments.pop(0))
 
 
-def strike(crew: Crew, actor: int, fault: str, call: int) -> None:
+def strike(crew: Crew, actor: int, fault: str, call: int) -> bool:
     if fault == "kill":
         crew.kill(actor)
     elif fault == "power":
         crew.stop_here("power")
-    else:
+    elif fault == "io":
         crew.answer(actor, TOLD)
+    else:
+        return False
+    return True
 
 
 @contextmanager
@@ -188,6 +191,11 @@ def test_an_answer_is_given_in_the_place_of_the_call_before_which_the_actor_stoo
     course = crew.run([0, 1, 2], [b""] * 3, Replaying([(0, 8, "io"), (1, 99, ""), (0, 99, ""), (2, 99, "")]))
     assert told(crew, 2) == [(0, b"%d" % TOLD)]
     assert course.segments == [(0, 8, "io"), (1, 18, ""), (0, 9, ""), (2, 18, "")]
+
+
+def test_a_fault_that_cannot_befall_the_call_is_no_part_of_the_segments(crew):
+    course = crew.run([0, 1, 2], [b""] * 3, Replaying([(0, 8, "none-such"), (0, 99, ""), (1, 99, ""), (2, 99, "")]))
+    assert course.segments == [(0, 8, ""), (0, 10, ""), (1, 18, ""), (2, 18, "")]
 
 
 def test_all_are_killed_where_the_power_goes(crew):
