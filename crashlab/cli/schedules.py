@@ -67,7 +67,7 @@ EXIT_INCONCLUSIVE = 3
     "--actors", type=click.Choice(["threads", "processes"]), default="threads", show_default=True, help="What acts."
 )
 @click.option(
-    "--steps", type=click.IntRange(1, 100), default=STEPS_MAX, show_default=True, help="Of each lane at most."
+    "--steps", type=click.IntRange(0, 100), default=STEPS_MAX, show_default=True, help="Of each lane at most; 0: all."
 )
 @param_option
 @results_option

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from crashlab.engine.schedules.ran import Ran, Road
+from crashlab.engine.schedules.sources import ALL
 from crashlab.model.schedule import Script
 from crashlab.writers.schedule.decide import Mark
 from crashlab.writers.schedule.support import first_runnable
@@ -21,9 +22,12 @@ class Costs:
     def __init__(self, label: Callable[..., str]) -> None:
         self._label = label
         self._sums: dict[str, tuple[int, int]] = {}
+        self._longest = 0
 
     def learn(self, script: Script, ran: Ran) -> None:
         """Take the steps of one run, told apart by their marks."""
+        if any(len(actor.steps) >= ALL for actor in script.actors):  # no run has as many points as steps were asked for
+            self._longest = max(self._longest, ran.points)
         places = [iter(actor.steps) for actor in script.actors]
         now: dict[int, str] = {}
         for byte in ran.trace[::2]:
@@ -51,7 +55,7 @@ class Costs:
         steps = (
             self.of(self._label(actor.lane, place, script.params)) for actor in script.actors for place in actor.steps
         )
-        return max(POINTS_MIN, int(sum(steps)))
+        return max(POINTS_MIN, min(int(sum(steps)), self._longest) if self._longest else int(sum(steps)))
 
 
 def calibrate(road: Road, scripts: Iterable[Script], label: Callable[..., str]) -> tuple[Costs, list[Ran]]:

@@ -6,6 +6,7 @@ the finding. The result is a local minimum: nothing single can be taken from it.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -15,8 +16,13 @@ from crashlab.engine.schedules.replay import Segments
 from crashlab.engine.schedules.sources import Source
 from crashlab.errors import LabError
 from crashlab.model.schedule import Actor, Schedule, Script, Segment
+from crashlab.writers.schedule.decide import Mark
+from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
 __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
+
+
+_CALL = (1 << ACTOR_SHIFT) - 1
 
 
 class ShrinkLimits(msgspec.Struct, frozen=True):
@@ -74,6 +80,7 @@ class _Search:
         if first is None:
             raise LabError(f"the schedule does not fail here by {schedule.finding}, so there is nothing to reduce")
         self.found = first
+        self.script = _reached(schedule.script, first)
 
     def run(self, source: Source) -> None:
         before: tuple[Script, tuple[Segment, ...]] | None = None
@@ -123,6 +130,13 @@ class _Search:
             segments = self.found.segments
             if not self._try(self.script, segments[:at] + segments[at + 1 :]):
                 at += 1
+
+
+def _reached(script: Script, ran: Ran) -> Script:
+    """The script without the steps that no lane came to."""
+    begun = Counter(byte >> ACTOR_SHIFT for byte in ran.trace[::2] if byte & _CALL == Mark.STEP)
+    actors = tuple(Actor(actor.lane, actor.steps[: begun[n]]) for n, actor in enumerate(script.actors))
+    return msgspec.structs.replace(script, actors=actors)
 
 
 def _with_steps(script: Script, number: int, steps: tuple[int, ...]) -> Script:

@@ -12,6 +12,8 @@ from crashlab.model.seed import subseed
 __all__ = ["GenericSource", "LanesSource", "Source"]
 
 CALIBRATING_SEEDS = 3
+ALL = 1000
+"""More steps than a schedule of so many points has."""
 
 
 class Source(Protocol):
@@ -67,7 +69,10 @@ class GenericSource:
 
 
 class LanesSource:
-    """The first steps of each lane, up to `steps_max`; each schedule has a seed of its own for the workload."""
+    """The first steps of each lane, 1 to `steps_max` of them, or all (0): those of lanes that meet belong together.
+
+    Each schedule has a seed of its own for the workload.
+    """
 
     def __init__(self, subject: str, lanes: Sequence[str], params: Mapping[str, Param], steps_max: int) -> None:
         self._subject = subject
@@ -78,16 +83,18 @@ class LanesSource:
     def draw(self, rng: random.Random) -> Script:
         """See `Source`."""
         seed = rng.getrandbits(64)
+        if not self._steps_max:
+            return self._script(seed, [ALL] * len(self._lanes))
         return self._script(seed, [rng.randint(1, self._steps_max) for _ in self._lanes])
 
     def measured(self) -> Sequence[Script]:
         """See `Source`."""
-        counts = [self._steps_max] * len(self._lanes)
+        counts = [self._steps_max or ALL] * len(self._lanes)
         return [self._script(subseed(0, "calibrate", number), counts) for number in range(CALIBRATING_SEEDS)]
 
     def label(self, lane: str, place: int, _params: Mapping[str, Param]) -> str:
         """See `Source`."""
-        return f"{lane}:{place}"
+        return f"{lane}:{place}" if self._steps_max else lane
 
     def plain(self, script: Script, segments: Sequence[Segment]) -> tuple[Script, Sequence[Segment]]:
         """As it is: the lanes are the program's."""

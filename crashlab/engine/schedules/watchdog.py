@@ -12,7 +12,7 @@ from crashlab.writers.schedule.turns import Turns
 
 __all__ = ["DEFAULT_LIMITS", "RunLimits", "wait_for_end"]
 
-_SPINS_SHARE = 0.3
+_SPINS_SHARE = 0.05
 """A thread that had so much of the time was busy; on a crowded machine nobody gets all of it."""
 
 

@@ -23,6 +23,7 @@ from crashlab.engine.schedules.shrink import shrink
 from crashlab.engine.schedules.sources import GenericSource, LanesSource, Source
 from crashlab.engine.schedules.strategies import parse_strategy
 from crashlab.errors import CrashlabError, SubjectError
+from crashlab.model.schedule import ACTORS_MAX
 from crashlab.sqlite.apsw_module import load_apsw
 from crashlab.writers.frames import read_frame, send_frame
 from crashlab.writers.load import extend_path, load_workload
@@ -100,6 +101,10 @@ def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[So
         lanes = road.lanes(greeting.params)
         if not lanes:
             raise SubjectError(f"subject {greeting.subject!r} has no lane in its own process: nothing to interleave")
+        if len(lanes) > ACTORS_MAX:
+            raise SubjectError(
+                f"subject {greeting.subject!r} has {len(lanes)} lanes, at most {ACTORS_MAX} are scheduled"
+            )
         source = LanesSource(greeting.subject, lanes, greeting.params, greeting.steps_max)
     else:
         source = GenericSource(greeting.mix, steps=(1, greeting.steps_max))
@@ -108,7 +113,8 @@ def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[So
     costs, runs = calibrate(road, source.measured(), source.label)
     problem = next((ran.problem for ran in runs if ran.problem), "")
     if problem:
-        raise SubjectError(f"subject {greeting.subject!r} cannot be scheduled: {problem}")
+        hint = "" if greeting.road == "processes" else "; lanes of other processes come with --actors processes"
+        raise SubjectError(f"subject {greeting.subject!r} cannot be scheduled: {problem}{hint}")
     actors = max(ran.actors for ran in runs)
     if actors < 2:
         raise SubjectError(
