@@ -18,6 +18,7 @@ from crashlab.diagnosis.autopsy.report import (
     ShmFacts,
     WalFacts,
 )
+from crashlab.diagnosis.autopsy.wal_features import base_of, tail_features, wal_word
 from crashlab.sqlite.accounting import Accounting
 from crashlab.sqlite.buffers import Buffer, FileBuffer, MemoryBuffer
 from crashlab.sqlite.compare import commits
@@ -92,8 +93,8 @@ def _examine(
     was_one = report.kind is FileKind.NOT_A_DATABASE and guess_page_size(body) > 0
     features = _features(facts, report, log, index, undo, was_one=was_one, nothing_yet=nothing_yet)
     if log is not None and wal is not None:
-        features |= _tail_features(log, wal, seen, fresh=bool(index and index.header and not index.header.max_frame))
-        features["wal.base"] = _base(report, body, wal, log, seen)
+        features |= tail_features(log, wal, seen, fresh=bool(index and index.header and not index.header.max_frame))
+        features["wal.base"] = base_of(report, body, wal, log, seen)
         features["wal.takes"] = "rows" if _takes_rows(before, found) else "none"
     return Facts(
         **{name: getattr(facts, name) for name in Facts.__struct_fields__ if name != "features"}, features=features
@@ -292,7 +293,7 @@ def _features(
         else:
             features["shm.frames"] = "behind" if known.max_frame < committed else "ahead"
     if log is not None and wal is not None:
-        features["wal"] = _wal_word(log)
+        features["wal"] = wal_word(log)
     return features
 
 
@@ -333,67 +334,3 @@ def _size(facts: Facts, *, covered: bool) -> str:
     if covered and header.pages > header.header_pages:
         return "none"
     return "short" if header.pages < header.header_pages else "long"
-
-
-def _wal_word(log: Wal) -> str:
-    if log.end is ChainEnd.EMPTY:
-        return "empty"
-    if log.end is ChainEnd.HEADER:
-        return "header"
-    if any(run.current for run in log.tail):
-        return "broken"
-    return "commits" if log.committed else "no-commit"
-
-
-def _tail_features(log: Wal, data: Buffer, seen: WalFacts | None, *, fresh: bool) -> dict[str, str]:
-    """What lies behind the end of the chain. Frames of this generation that were committed are never there in health.
-
-    `fresh`: the wal-index says that the WAL has just been restarted, so that nothing in it is needed.
-    """
-    features = {}
-    if log.end is ChainEnd.HEADER:
-        features["wal.tail"] = "unread" if log.size > 32 and not fresh else "none"
-        features["wal.seam"] = "one bit" if seen and seen.repair else "none"
-        return features
-    current = [generation for generation in generations(data, log).found if generation.current]
-    proven = any(remains.commits for remains in seen.remains if remains.current) if seen else False
-    features["wal.tail"] = "commits" if proven else ("uncommitted" if current else "none")
-    if seen and seen.repair:
-        features["wal.seam"] = "one bit"
-        features["wal.tail"] = "commits"  # the frame itself was whole once, and chains again with that bit
-    elif proven:
-        frames = sum(generation.frames for generation in current)
-        one = sum(len(generation.remnants) for generation in current) == 1 and len(log.tail) == 1
-        features["wal.seam"] = "clean" if one and frames and log.valid == log.committed else "gaps"
-    if not log.committed and log.tail_frames and not current and not fresh:
-        features["wal.restarted"] = "yes"
-    return features
-
-
-def _base(report: HeaderReport, main: Buffer, data: Buffer, log: Wal, seen: WalFacts | None) -> str:
-    """Whether this WAL was begun on this main file: fits, or the WAL is older or newer than the file, or none to tell.
-
-    In WAL mode an image of page 1 carries the change counter that the writer read plus one, or once more what it
-    wrote itself. So no image is behind the main file's counter, and the first is at most one ahead; and the schema
-    cookie only grows. Pages that nobody has were in the main file that the WAL was begun on.
-    """
-    header = report.header
-    if header is None or not log.committed or seen is None or report.kind is not FileKind.DATABASE:
-        return "none"
-    if seen.holes:
-        return "newer"
-    if seen.first_counter < 0 or header.page_size != log.page_size:
-        return "fits" if header.page_size == log.page_size else "older"
-    ours = main.read(0, log.page_size)
-    images = (data.read(log.offset(at) + 24, log.page_size) for at, page in enumerate(log.pages) if page == 1)
-    lowest, cookie = seen.first_counter, -1
-    for image in images:
-        if image == ours:
-            return "fits"
-        found = read_header(image, log.page_size).header
-        if found:
-            lowest = min(lowest, found.change_counter)
-            cookie = found.schema_cookie if cookie < 0 else cookie
-    if lowest < header.change_counter or (0 <= cookie < header.schema_cookie):
-        return "older"
-    return "newer" if seen.first_counter > header.change_counter + 1 else "fits"

@@ -10,7 +10,10 @@ from subprocess import run
 import pytest
 
 from crashlab.diagnosis.autopsy import Verdict, autopsy
+from crashlab.diagnosis.autopsy.facts import examine
+from crashlab.diagnosis.autopsy.signs import abnormal
 from crashlab.errors import LimitError, UsageError
+from crashlab.sqlite.files import Triplet
 
 
 @pytest.fixture
@@ -188,6 +191,27 @@ def test_a_kill_in_the_first_transaction_ever_is_healthy(tmp_path):
     path.write_bytes(data[:27] + b"\x09" + data[28:])  # the change counter of an old database
     journal.write_bytes(undo)
     assert autopsy(path).verdict is Verdict.DAMAGED
+
+
+def test_a_kill_within_the_checkpoint_s_write_of_page_1_is_healthy(tmp_path):
+    """The page then begins with a later change counter than the WAL's first image, and ends as it was."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        for name in "abc":  # each writes page 1
+            connection.execute(f"create table {name}(x)")
+        log, before = (tmp_path / "a.db-wal").read_bytes(), path.read_bytes()
+        connection.execute("pragma wal_checkpoint")
+        after = path.read_bytes()
+    torn = tmp_path / "torn.db"
+    (tmp_path / "torn.db-wal").write_bytes(log)
+    for at in (20, 28, 90, 100, 2789, 4096):
+        torn.write_bytes(after[:at] + before[at:4096] + before[4096:])
+        facts = examine(Triplet.of(torn))
+        assert (facts.features["wal.base"], abnormal(facts.features)) == ("fits", {}), at
+    for stale in (b"\0\0\0\x09", b"\0\0\x01\0"):  # a main file that is newer than the whole WAL
+        torn.write_bytes(after[:24] + stale + after[28:])
+        assert examine(Triplet.of(torn)).features["wal.base"] == "older"
 
 
 def test_refusals(database, tmp_path):
