@@ -64,7 +64,7 @@ def kept_main(place: Path) -> Path:
 
 
 def judge(place: Path, truth: str) -> dict[str, Judged]:
-    """Judge the files that a run left: alone, with its ledger, with its early copy, with looks at the living, with all."""
+    """Judge the files that a run left: alone, with its ledger, its early copy, looks at the living, with all."""
     ledger, early = place / "ledger.ndjson", place / "backup"
     with tempfile.TemporaryDirectory(prefix="crashlab-confusion-") as scratch:
         main = Triplet.of(kept_main(place)).copy_into(scratch).main
