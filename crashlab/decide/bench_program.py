@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from crashlab.decide.bench import Figure, compare
@@ -31,7 +32,8 @@ db.close()
 def bench_program(*, rounds: int, workspace: str | None = None) -> Iterator[Figure]:
     """Whole processes, from start to end: 2000 small commits recorded, beside the same untouched.
 
-    In the workspace (memory, where there is some) and, if that is another file system, in the current directory.
+    In the workspace (memory, where there is some) and, if that is another file system, in the current directory; then
+    as `crashlab run` does it: recorded in the workspace, beside the untouched program in the current directory.
     """
     yield from bench_recording(launch, "recording", WANTED, rounds=rounds, workspace=workspace)
 
@@ -40,14 +42,18 @@ def bench_recording(
     record: Callable[[Launch], Ran], name: str, wanted: str, *, rounds: int, workspace: str | None
 ) -> Iterator[Figure]:
     """The same with any recorder. `name`: what is measured."""
-    with Workspace(workspace) as space, tempfile.TemporaryDirectory(prefix=".crashlab-bench-", dir=".") as here:
-        places = {filesystem_of(root).kind: root for root in (Path(here).resolve(), space.root)}
-        for kind, root in sorted(places.items()):
+    with Workspace(workspace) as space, tempfile.TemporaryDirectory(prefix=".crashlab-bench-", dir=".") as directory:
+        here, there = Path(directory).resolve(), space.root
+        own, labs = filesystem_of(here).kind, filesystem_of(there).kind
+        places = {own: (here, here)}
+        if labs != own:
+            places |= {labs: (there, there), f"{labs} beside {own}": (there, here)}
+        for kind, (recorded, untouched) in places.items():
             for synchronous in ("NORMAL", "FULL"):
                 yield compare(
                     f"{name} a program's {COMMITS} small commits, {synchronous}, {kind}, whole process",
-                    lambda root=root, synchronous=synchronous: _run(root, synchronous, record),  # type: ignore[misc]
-                    lambda root=root, synchronous=synchronous: _run(root, synchronous, None),  # type: ignore[misc]
+                    partial(_run, recorded, synchronous, record),
+                    partial(_run, untouched, synchronous, None),
                     rounds=rounds,
                     unit="commits/s",
                     wanted=wanted,
