@@ -204,6 +204,7 @@ def keys(table: str) -> dict[str, str]:
         ("[subjects.NAME]", config.SubjectConfig),
         ("[gate]", config.GateConfig),
         ("[gate.policy]", config.Policy),
+        ("[gate.schedules]", config.SchedulesConfig),
         ("[study]", config.StudyConfig),
     ],
 )

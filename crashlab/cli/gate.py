@@ -95,7 +95,14 @@ def gate(
             config="" if config_path is None else str(config_path),
         )
         emitter = Emitter()
-        judged = Gate(subject, settings, options, emitter, planted=controls_of(config, subject.name))
+        judged = Gate(
+            subject,
+            settings,
+            options,
+            emitter,
+            planted=controls_of(config, subject.name),
+            lanes=config.lanes_for(subject.name, settings),
+        )
         report, interrupted = _judge(judged, emitter, records, settings, output)
         reports.append(report)
         kept.append(records)

@@ -10,6 +10,7 @@ import msgspec
 
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.layers import PROFILES, as_layer, merge_gate, profile_layers
+from crashlab.decide.schedule_settings import SchedulesConfig, check_schedules
 from crashlab.decide.study.settings import StudyConfig, check_study
 from crashlab.engine.subject import Subject
 from crashlab.errors import ConfigError, did_you_mean
@@ -90,6 +91,7 @@ class GateConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unreachable: dict[str, dict[str, Param]] = {}
     policy: Policy = Policy()
     trace: TraceConfig = TraceConfig()
+    schedules: SchedulesConfig = SchedulesConfig()
     profiles: dict[str, dict[str, Any]] = {}
 
 
@@ -121,6 +123,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the settings of a subject's cadence study."""
         own = self.subjects[name].study if name in self.subjects else None
         return self.study if own is None else own
+
+    def lanes_for(self, name: str, gate: GateConfig) -> Subject:
+        """Return the subject whose lanes are explored for this one: itself, or what `gate.schedules.subject` names."""
+        return self.subject(gate.schedules.subject or name)
 
     def gate_for(self, name: str, profile: str = "") -> GateConfig:
         """Return the gate's settings for a subject, in a profile.
@@ -232,6 +238,7 @@ def _explain(message: str, values: dict[str, Any], inside: str = "") -> str:
             "gate": GateConfig,
             "gate.policy": Policy,
             "gate.trace": TraceConfig,
+            "gate.schedules": SchedulesConfig,
             "study": StudyConfig,
         }
         own = StudyConfig if section.endswith(".study") else SubjectConfig
@@ -266,7 +273,7 @@ def _check(config: Config, path: Path) -> None:
         if name and name not in config.subjects:
             raise ConfigError(f"{path}: gate.{key} = {name!r} is no subject{did_you_mean(name, config.subjects)}")
     for name, subject in config.subjects.items():
-        config.gate_for(name)
+        config.lanes_for(name, config.gate_for(name))
         for profile in {**config.gate.profiles, **subject.gate.get(PROFILES, {})}:
             config.gate_for(name, profile)
 
@@ -277,6 +284,7 @@ def _check_gate(gate: GateConfig, path: Path) -> None:
     _between(path, "gate.acks_max", gate.acks_max, 1)
     _between(path, "gate.policy.phase_hits_min", gate.policy.phase_hits_min, 0)
     _between(path, "gate.policy.trials_min", gate.policy.trials_min, 0)
+    check_schedules(gate.schedules, f"{path}: gate.schedules")
     _check_grid(gate, path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from crashlab.decide.config import GateConfig
+from crashlab.decide.duration import parse_duration
 from crashlab.decide.evidence import GateReport, Row, campaign_row, control_row, last_words, planted_row
 from crashlab.decide.interference import GROUP as INTERFERENCE
 from crashlab.decide.interference import ROW, damage_cases, promises_to_notice
@@ -19,6 +20,7 @@ from crashlab.decide.plan import REQUIRED_PHASES, phase_cases, plan_cases
 from crashlab.decide.planted import Planted, run_planted
 from crashlab.decide.policy import decide
 from crashlab.decide.requirements import requirement_rows
+from crashlab.decide.schedule_rows import ScheduleRows
 from crashlab.decide.surroundings import environment_rows, preflight_row
 from crashlab.decide.trace_rows import TraceRows
 from crashlab.engine.audit import Audited
@@ -75,7 +77,8 @@ class GateOptions(msgspec.Struct, frozen=True):
 class Gate:
     """One run of the gate over one subject. `rows()` yields each row as it is known; `report()` decides.
 
-    `planted`: bugs of the subject's own kind, which the gate must catch like the lab's own controls.
+    `planted`: bugs of the subject's own kind, which the gate must catch like the lab's own controls. `lanes`: the
+    subject whose lanes are explored, if it is another one.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class Gate:
         emitter: Emitter,
         *,
         planted: tuple[Planted, ...] = (),
+        lanes: Subject | None = None,
     ) -> None:
         self._planted = planted
+        self._lanes = lanes or subject
         self._subject = subject
         self._config = config
         self._options = options
@@ -136,6 +141,7 @@ class Gate:
                 yield from self._controls(workspace, executor)
                 yield from self._interference(workspace, executor)
                 yield from self._trace(workspace, executor)
+                yield from self._schedules(workspace)
                 yield from self._campaign(workspace, executor)
                 for row in requirement_rows(self._audited, self._rows):
                     yield self._done(row)
@@ -272,6 +278,20 @@ class Gate:
             yield self._done(row)
         self._kept += rows.outcome.case_dirs
         self._states = rows.outcome.states
+
+    def _schedules(self, workspace: Workspace) -> Iterator[Row]:
+        """Let the lanes run in many orders, one at a time."""
+        config = self._config.schedules
+        if not config.enabled:
+            return
+        seconds = min(parse_duration(config.budget), max(1.0, self._options.seconds / 10))
+        rows = ScheduleRows(
+            self._lanes, config, workspace, seed=self._options.seed, seconds=seconds, keep=self._cases_directory
+        )
+        for row in rows.rows():
+            workspace.check_room()
+            yield self._done(row)
+        self._kept += rows.case_dirs
 
     def _interference(self, workspace: Workspace, executor: ThreadPoolExecutor) -> Iterator[Row]:
         """Damage the file of a program that promises to notice."""

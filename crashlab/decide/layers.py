@@ -10,15 +10,15 @@ from crashlab.errors import ConfigError, did_you_mean
 __all__ = ["PROFILES", "merge_gate", "profile_layers"]
 
 PROFILES = "profiles"
-_NESTED = ("policy", "trace")
+_NESTED = ("policy", "trace", "schedules")
 _OF_THE_GRID = ("weights", "rows_by", "unreachable")
 
 
 def merge_gate(layers: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the settings of all layers, a later one over an earlier one.
 
-    `policy` and `trace` are merged key by key, everything else is replaced. A layer with a `grid` of its own
-    leaves behind what belonged to the grid before.
+    `policy`, `trace` and `schedules` are merged key by key, everything else is replaced. A layer with a `grid` of its
+    own leaves behind what belonged to the grid before.
     """
     merged: dict[str, Any] = {}
     for layer in layers:

@@ -62,6 +62,9 @@ def decide(
         counted = sum(row.judged for row in rows if row.fault_class == fault_class)
         if counted:
             reasons.append(f"no failure in {counted:,} {what}, as the contract promises for each")
+    schedules = sum(row.judged for row in rows if row.fault_class == FaultClass.NONE)
+    if schedules:
+        reasons.append(f"no failure in {schedules:,} orders in which its lanes may run")
     return Decision.GO, tuple(reasons)
 
 

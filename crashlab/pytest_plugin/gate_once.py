@@ -110,7 +110,9 @@ def _run(settings: Settings, config: Config, subject: str, results: Path) -> Gat
         )
         emitter = Emitter()
         planted = controls_of(config, subject)
-        gate = Gate(config.subject(subject), config.gate_for(subject), options, emitter, planted=planted)
+        settings_of = config.gate_for(subject)
+        lanes = config.lanes_for(subject, settings_of)
+        gate = Gate(config.subject(subject), settings_of, options, emitter, planted=planted, lanes=lanes)
         with open_records(records) as stream:
             emitter.add(NdjsonWriter(stream))
             try:
