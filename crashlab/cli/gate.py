@@ -15,7 +15,6 @@ from crashlab.cli.options import (
     config_option,
     console_for_people,
     examples,
-    format_option,
     open_config,
     pick_subject,
     results_option,
@@ -24,6 +23,7 @@ from crashlab.cli.options import (
     subjects_option,
     workspace_option,
 )
+from crashlab.cli.report_formats import open_output, report_format_option, tell_reports
 from crashlab.decide.config import GateConfig
 from crashlab.decide.duration import parse_duration
 from crashlab.decide.evidence import GateReport
@@ -58,7 +58,7 @@ from crashlab.report.text import print_gate
 @click.option("--db", "database", metavar="PATH", help="Also check this existing database (a consistent copy of it).")
 @results_option
 @workspace_option
-@format_option
+@report_format_option
 def gate(
     subjects: tuple[str, ...],
     profile: str,
@@ -76,7 +76,7 @@ def gate(
     Several subjects are judged one after another, each within the budget; the exit code is the worst. Every
     claim names its fault class: a kill is not a power loss.
     """
-    output = Output(formats)
+    output = open_output(formats)
     config = open_config(config_path)
     names = _unique(subjects) or (config.gate.subjects if not config.gate.subject else [])
     chosen = [(config.subject(name), config.gate_for(name, profile)) for name in names or [pick_subject(config, None)]]
@@ -167,4 +167,4 @@ def _write(reports: list[GateReport], output: Output, kept: list[Path]) -> None:
                 print_gate(plain, report)
         return captured.get().encode(errors="backslashreplace")
 
-    output.save(make)
+    tell_reports(output, kept, make)

@@ -9,10 +9,9 @@ from click.core import ParameterSource
 from crashlab.cli.budgets import SECONDS, Budget, budgets_option
 from crashlab.cli.executors import ExecutorChoice, executor_option
 from crashlab.cli.options import (
-    Output,
+    FORMATS,
     config_option,
     examples,
-    format_option,
     param_option,
     results_option,
     seed_option,
@@ -20,6 +19,7 @@ from crashlab.cli.options import (
     workspace_option,
 )
 from crashlab.cli.program_options import parse_program, program_arguments
+from crashlab.cli.report_formats import open_output, report_format_option, require_only
 from crashlab.cli.run_kills import kills_options, run_kills
 from crashlab.cli.run_program import program_options, run_program
 from crashlab.cli.run_subject import RunOptions, run_subject
@@ -79,7 +79,7 @@ _OF_PROGRAM = ("ack_on", "restart", "maps", "timeout")
 )
 @results_option
 @workspace_option
-@format_option
+@report_format_option
 @program_arguments
 def run(
     subject: str | None,
@@ -104,7 +104,7 @@ def run(
     Kills and power losses at every point are computed, and every database must then be as after one of its commits.
     With --fault kill (term, hup, int) COMMAND is any program, run and killed for real, --trials times.
     """
-    output = Output(formats)
+    output = open_output(formats)
     if command:
         context = click.get_current_context()
         if context.get_parameter_source("faults") is ParameterSource.COMMANDLINE:
@@ -128,6 +128,7 @@ def run(
                 output,
             )
         _only_beside(context, _OF_SUBJECTS + _OF_TRIALS, "a COMMAND behind -- takes it with --fault kill alone")
+        require_only(output, FORMATS, "a COMMAND whose crash states are computed keeps no records of trials")
         options = program_options(command, seed=seed, workspace=workspace, results=results, **of_command)
         return run_program(options, output)
     if resume is not None:

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from crashlab.cli.options import Output, console_for_people, open_config
+from crashlab.cli.report_formats import tell_reports
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.statistics import format_rate, upper_bound
 from crashlab.diagnosis.autopsy.listener import TEXT as AUTOPSY
@@ -120,7 +121,7 @@ def run_kills(options: KillsOptions, output: Output) -> int:
     if output.stdout == "json":
         click.echo(data.decode(), nl=False)
     made = {"text": f"{text}\n".encode(), "json": data, "ndjson": (records / RECORDS).read_bytes()}
-    output.save(made.__getitem__)
+    tell_reports(output, [records], made.__getitem__)
     if interrupted:
         raise KeyboardInterrupt
     return code

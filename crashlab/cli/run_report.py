@@ -11,6 +11,7 @@ from rich.text import Text
 
 from crashlab.cli.options import PLAIN_WIDTH, Output, console_for_people
 from crashlab.cli.reduce import reduce_command
+from crashlab.cli.report_formats import tell_reports
 from crashlab.decide.evidence import campaign_row
 from crashlab.decide.gate import PARTIAL
 from crashlab.decide.statistics import format_rate
@@ -41,7 +42,7 @@ def report_run(tally: Tally, output: Output, records: Path, subject: str, config
             _print(plain, tally, records, config)
         return captured.get().encode(errors="backslashreplace")
 
-    output.save(make)
+    tell_reports(output, [records], make)
     if tally.count(Verdict.FAIL):
         return 1
     return 0 if row.judged and not row.errors and tally.stop is not StopReason.DISK_FULL else 3

@@ -1,7 +1,8 @@
 """What differs between two samples, with an interval: shares, and percentiles. Standard library only."""
 
 from collections.abc import Callable
-from math import sqrt
+from math import ceil, floor, sqrt
+from statistics import NormalDist
 from typing import NamedTuple
 
 from crashlab.decide.statistics import _at_most
@@ -9,6 +10,8 @@ from crashlab.decide.statistics import _at_most
 __all__ = ["Effect", "difference_of_shares", "quantile_ranks", "wilson_interval"]
 
 _Z95 = 1.959963984540054
+_NORMAL_FROM = 300
+"""From so many expected values beyond a percentile on, the binomial is taken as normal, and a rank added for it."""
 
 
 class Effect(NamedTuple):
@@ -63,6 +66,9 @@ def quantile_ranks(values: int, percent: float, confidence: float = 0.95) -> tup
     if values < 0 or not 0.0 < percent < 100.0 or not 0.0 < confidence < 1.0:
         raise ValueError(f"{values} values, {percent} %, confidence {confidence}")
     tail, share = (1.0 - confidence) / 2.0, percent / 100.0
+    if values * min(share, 1.0 - share) > _NORMAL_FROM:
+        half = NormalDist().inv_cdf(1.0 - tail) * sqrt(values * share * (1.0 - share)) + 1.0
+        return floor(values * share - half), ceil(values * share + half) + 1
     # low: the largest rank with P(Bin < low) <= tail; high: the smallest with P(Bin < high) >= 1 - tail.
     low = _first(values, lambda count: _at_most(count, values, share) > tail)
     high = _first(values, lambda count: _at_most(count, values, share) >= 1.0 - tail)

@@ -201,7 +201,7 @@ def test_a_wrong_fault(refused, fault, said):
         (["gate", "--slots", "9999"], "--slots"),
         (["gate", "--workspace", "nowhere"], "--workspace"),
         (["run", "--trials", "0"], "--trials"),
-        (["gate", "--format", "jsno"], "unknown format 'jsno'; known: text, json, ndjson; did you mean 'json'?"),
+        (["gate", "--format", "jsno"], "github, markdown; did you mean 'json'?"),
         (["gate", "--format", "json", "--format", "ndjson"], "both go to standard output; give one of them =PATH"),
         (["gate", "--format", "json=crashlab.toml"], "crashlab.toml exists and is never overwritten"),
         (["gate", "--format", "json=no/such/dir.json"], "does not exist"),

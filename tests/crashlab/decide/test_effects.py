@@ -5,6 +5,7 @@ import random
 import pytest
 
 from crashlab.decide.effects import difference_of_shares, quantile_ranks, wilson_interval
+from crashlab.decide.statistics import _at_most
 
 
 def test_published_examples():
@@ -29,6 +30,11 @@ def test_nothing_known_is_said():
     assert quantile_ranks(72, 95)[1] == 72
     assert quantile_ranks(71, 95)[1] is None
     assert quantile_ranks(1_000_000, 99)[0] < 990_000 < quantile_ranks(1_000_000, 99)[1]
+    for values, percent in ((30_001, 99.0), (601, 50.0), (6001, 95.0)):  # the normal ranks hold the exact ones
+        low, high = quantile_ranks(values, percent)
+        share = percent / 100
+        assert _at_most(low - 1, values, share) <= 0.025
+        assert _at_most(high - 1, values, share) >= 0.975
     for bad in ((-1, 50.0), (5, 0.0), (5, 100.0)):
         with pytest.raises(ValueError, match="values"):
             quantile_ranks(*bad)

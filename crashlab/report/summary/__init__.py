@@ -1,0 +1,1 @@
+"""A campaign in little data: folded from its events one by one, and what every format is drawn from."""
