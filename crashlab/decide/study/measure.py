@@ -1,6 +1,6 @@
 """One recorded run, measured: exposure over time, what the main file alone would be, what recovery costs.
 
-Runs in a process of its own (`crashlab.decide.study.run`), since it is the costly part.
+Runs in a process of its own; see `crashlab.decide.study.measurer`.
 """
 
 from collections.abc import Sequence

@@ -1,13 +1,10 @@
 """A whole study: recorded runs on the stepped clock, runs in real time, comparisons, a recommendation."""
 
 import math
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count
 
 import msgspec
@@ -17,14 +14,14 @@ from crashlab.decide.study.compare import all_effects
 from crashlab.decide.study.distribution import measured
 from crashlab.decide.study.grid import Planned, default_grid, full_grid, latency_grid
 from crashlab.decide.study.latency import Round, run_in_real_time
-from crashlab.decide.study.measure import MeasureTask, measure
+from crashlab.decide.study.measure import MeasureTask
+from crashlab.decide.study.measurer import Measurers
 from crashlab.decide.study.recommend import recommend
 from crashlab.decide.study.results import CellResult, Kind, LatencyResult, StudyResult
 from crashlab.decide.study.settings import StudyConfig
 from crashlab.engine.environment import environment_stamp
 from crashlab.engine.events import Emitter
 from crashlab.engine.judge import clear_run
-from crashlab.engine.owner import die_with_owner
 from crashlab.engine.recording import record
 from crashlab.engine.slots import Slots
 from crashlab.engine.subject import Subject
@@ -170,12 +167,8 @@ class Study:
     def _run_stepped(self, space: Workspace, disk: Workspace, until: float) -> Iterator[CellResult]:
         """Record and measure the cells, several at once; yields them in the plan's order."""
         workers = self._options.workers or max(1, os.cpu_count() or 1)
-        spawn = multiprocessing.get_context("spawn")  # never a fork of a process with threads
         numbers = count()
-        with (
-            ProcessPoolExecutor(workers, mp_context=spawn, initializer=_begin_measurer) as measurers,
-            ThreadPoolExecutor(workers) as recorders,
-        ):
+        with Measurers() as measurers, ThreadPoolExecutor(workers) as recorders:
             stopped = False
 
             def one(planned: Planned) -> CellResult | str:
@@ -202,8 +195,8 @@ class Study:
                         str(disk.root / f"recovered{number}"),
                         steps,
                     )
-                    return measurers.submit(measure, task).result()
-                except (CrashlabError, BrokenProcessPool) as error:
+                    return measurers.measure(task)
+                except CrashlabError as error:
                     return f"{planned.cell}: {' '.join(str(error).split())[:300]}"
                 finally:
                     if directory:
@@ -220,6 +213,10 @@ class Study:
                         self._left_out.append(done)
                     else:
                         skipped += 1
+            except BaseException:
+                self._slots.close()  # what runs now is not waited for
+                measurers.close()
+                raise
             finally:
                 stopped = True
                 for future in futures:
@@ -271,14 +268,6 @@ class Study:
         if CADENCES_SEEN * per_cadence > steps:
             return min(math.ceil(CADENCES_SEEN * per_cadence), 2 * steps)
         return max(STEPS_MIN, min(steps, math.floor(WAKES_MAX * per_cadence)))
-
-
-def _begin_measurer() -> None:
-    """Leave a Ctrl-C at the terminal to the owner, and end when he has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    owner = multiprocessing.parent_process()
-    if owner is not None and isinstance(owner.sentinel, int):
-        die_with_owner(owner.sentinel)
 
 
 def _latency(planned: Planned, rounds: Sequence[Round]) -> LatencyResult:

@@ -110,7 +110,7 @@ def test_parameters_of_the_subject_itself(refused, project):
     ("text", "said"),
     [
         ("[gaet]", "unknown key 'gaet' in the top level; known: subjects, gate, study, bench, planted, path, results"),
-        ("root = '/'", "unknown key 'root' in the top level; known: subjects, gate, study, bench, planted, path, results"),
+        ("root = '/'", "unknown key 'root' in the top level; known: subjects, gate, study, bench, planted, path"),
         ("[gate]\ntrails = 3", "unknown key 'trails' in [gate]; "),
         ("[gate]\ntrails = 3", "did you mean 'trials'?"),
         ("[gate.policy]\nadvisorys = 'warn'", "unknown key 'advisorys' in [gate.policy]; "),
