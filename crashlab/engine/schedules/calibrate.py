@@ -9,11 +9,12 @@ from crashlab.writers.schedule.decide import Mark
 from crashlab.writers.schedule.support import first_runnable
 from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
-__all__ = ["Costs", "calibrate"]
+__all__ = ["NO_POINTS", "Costs", "calibrate"]
 
 POINTS_MIN = 10
 _CALL = (1 << ACTOR_SHIFT) - 1
-_NO_POINTS = frozenset({Mark.BUSY, Mark.SLEEP, Mark.LOCK, Mark.FINISH})
+NO_POINTS = frozenset({Mark.BUSY, Mark.SLEEP, Mark.LOCK, Mark.FINISH})
+"""Marks of a trace at which control does not pass by a grant's end."""
 
 
 class Costs:
@@ -32,7 +33,7 @@ class Costs:
         now: dict[int, str] = {}
         for byte in ran.trace[::2]:
             actor, call = byte >> ACTOR_SHIFT, byte & _CALL
-            if actor >= len(places) or call in _NO_POINTS:
+            if actor >= len(places) or call in NO_POINTS:
                 continue
             if call == Mark.STEP:
                 now[actor] = self._label(script.actors[actor].lane, next(places[actor]), script.params)

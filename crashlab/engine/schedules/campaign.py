@@ -90,12 +90,12 @@ def greeting_for(plan: Plan, root: Path, *, calibrate: bool = True) -> Greeting:
         str(root),
         subject.path if subject else (),
         subject.params if subject else {},
-        plan.mix,
-        plan.steps_max,
-        plan.apsw,
-        plan.actors,
-        plan.limits,
-        calibrate,
+        mix=plan.mix,
+        steps_max=plan.steps_max,
+        apsw=plan.apsw,
+        road=plan.actors,
+        limits=plan.limits,
+        calibrate=calibrate,
     )
 
 

@@ -234,6 +234,7 @@ def _left(budget: Budget, explored: Explored) -> Budget:
         max(0.0, budget.seconds - counted.seconds),
         max(1, budget.schedules - counted.schedules) if budget.schedules else 0,
         budget.failures_max - len(explored.failures),
+        budget.oracles,
     )
 
 

@@ -25,11 +25,15 @@ PROBLEMS_MAX = 20
 
 
 class Budget(msgspec.Struct, frozen=True):
-    """Bounds of a campaign; 0 schedules for no bound. It ends at `failures_max` findings of different identities."""
+    """Bounds of a campaign; 0 schedules for no bound. It ends at `failures_max` findings of different identities.
+
+    `oracles`: only findings of these count, where there are any named.
+    """
 
     seconds: float = 60.0
     schedules: int = 0
     failures_max: int = 1
+    oracles: tuple[str, ...] = ()
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -112,8 +116,13 @@ def explore(
                 gc.collect()
             now = time.monotonic()
             counted.seconds, counted.cpu_s = now - started, time.process_time() - used
-            new = [identity for identity in ran.identities() if not seen[identity]]
-            seen.update(ran.identities())
+            identities = [
+                str(finding.identity)
+                for finding in ran.findings
+                if not budget.oracles or finding.identity.oracle in budget.oracles
+            ]
+            new = [identity for identity in identities if not seen[identity]]
+            seen.update(identities)
             if new:
                 schedule = ran.schedule(script, road.engine, road.name, new[0])
                 yield Failure(counted.next_number - 1, schedule, ran.findings, counted.cpu_s)

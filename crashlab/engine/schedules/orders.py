@@ -19,7 +19,8 @@ STEPS_MAX = 4
 class Greeting(msgspec.Struct, frozen=True):
     """Which subject. `workload`: `module:attr`, "" for the generic one. `apsw`: the directory of another SQLite.
 
-    `params` override the workload's own; `mix`: the letters that the generic workload draws; `steps_max`: of each lane.
+    `params` override the workload's own; `mix`: the letters that the generic workload draws, `lanes`: how many lanes it
+    has, from and to; `steps_max`: of each lane.
     `road`: threads or processes. `calibrate`: whether explorations will be ordered at all.
     """
 
@@ -29,6 +30,7 @@ class Greeting(msgspec.Struct, frozen=True):
     path: tuple[str, ...] = ()
     params: dict[str, Param] = {}
     mix: str = DRAWN
+    lanes: tuple[int, int] = (2, 4)
     steps_max: int = STEPS_MAX
     apsw: str = ""
     road: str = "threads"

@@ -8,9 +8,11 @@ the finding. The result is a local minimum: nothing single can be taken from it.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
+from crashlab.engine.schedules.calibrate import NO_POINTS
 from crashlab.engine.schedules.ran import Ran, Road
 from crashlab.engine.schedules.replay import Segments
 from crashlab.engine.schedules.sources import Source
@@ -80,9 +82,9 @@ class _Search:
         if first is None:
             raise LabError(f"the schedule does not fail here by {schedule.finding}, so there is nothing to reduce")
         self.found = first
-        self.script = _reached(schedule.script, first)
 
     def run(self, source: Source) -> None:
+        self._try(_reached(self.script, self.found), self.found.segments)
         before: tuple[Script, tuple[Segment, ...]] | None = None
         while before != (self.script, self.found.segments):
             before = (self.script, self.found.segments)
@@ -122,7 +124,9 @@ class _Search:
         for number in range(len(self.script.actors)):
             for place in self.script.actors[number].steps:
                 left = tuple(step for step in self.script.actors[number].steps if step != place)
-                self._try(_with_steps(self.script, number, left), self.found.segments)
+                smaller = _with_steps(self.script, number, left)
+                if not self._try(smaller, _without_points(self.script, self.found, number, place)):
+                    self._try(smaller, self.found.segments)
 
     def _segments(self) -> None:
         at = 0
@@ -130,6 +134,22 @@ class _Search:
             segments = self.found.segments
             if not self._try(self.script, segments[:at] + segments[at + 1 :]):
                 at += 1
+
+
+def _without_points(script: Script, ran: Ran, actor: int, place: int) -> list[Segment]:
+    """The run's segments without the points of one step: what comes after it is stopped where it was."""
+    points = (byte for byte in ran.trace[::2] if byte & _CALL not in NO_POINTS)
+    places = [iter(each.steps) for each in script.actors]
+    now: dict[int, int] = {}
+    rest = []
+    for segment in ran.segments:
+        kept = 0
+        for byte in islice(points, segment.calls):
+            if byte & _CALL == Mark.STEP and segment.actor < len(places):
+                now[segment.actor] = next(places[segment.actor], -1)
+            kept += segment.actor != actor or now.get(actor) != place
+        rest.append(Segment(segment.actor, kept, segment.fault))
+    return rest
 
 
 def _reached(script: Script, ran: Ran) -> Script:

@@ -14,7 +14,7 @@ from typing import Any
 from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
-from crashlab.engine.schedules.orders import Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
+from crashlab.engine.schedules.orders import STEPS_MAX, Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
 from crashlab.engine.schedules.ran import Road, StuckError
 from crashlab.engine.schedules.replay import Segments, replay
@@ -107,7 +107,7 @@ def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[So
             )
         source = LanesSource(greeting.subject, lanes, greeting.params, greeting.steps_max)
     else:
-        source = GenericSource(greeting.mix, steps=(1, greeting.steps_max))
+        source = GenericSource(greeting.mix, actors=greeting.lanes, steps=(1, greeting.steps_max or STEPS_MAX))
     if not greeting.calibrate:
         return source, Costs(source.label), 0
     costs, runs = calibrate(road, source.measured(), source.label)
