@@ -8,11 +8,9 @@ from crashlab.api.explored import ExploreResult
 from crashlab.recipes import acts
 from crashlab.recipes.acts import BEGIN, DONE, ROWS
 from crashlab.recipes.ledger import DATABASE, read
-from crashlab.recipes.traced import STATES_DEFAULT, play
+from crashlab.recipes.traced import RESULTS, STATES_DEFAULT, How, play
 
 __all__ = ["backup", "restore", "sync_folder"]
-
-RESULTS = ".crashlab"
 
 
 def backup(
@@ -23,6 +21,7 @@ def backup(
     seed: int = 1,
     timeout: float = 60.0,
     results: str | Path | None = RESULTS,
+    replay: str | Path | None = None,
 ) -> ExploreResult:
     """Crash `function(source, target)`, which backs up a database that another process is writing to, at every point.
 
@@ -39,12 +38,8 @@ def backup(
         acts.copying,
         lambda _space, _run: lambda directory, acked: _judge_copy(directory / "copy" / DATABASE, acked),
         arguments={"source": f"live/{DATABASE}", "target": f"copy/{DATABASE}", "times": 1},
-        faults=faults,
-        states=states,
-        seed=seed,
-        timeout=timeout,
-        results=results,
         database=f"live/{DATABASE}",
+        how=How(faults, states, seed, timeout, results, replay),
     )
 
 
@@ -56,6 +51,7 @@ def sync_folder(
     seed: int = 1,
     timeout: float = 60.0,
     results: str | Path | None = RESULTS,
+    replay: str | Path | None = None,
 ) -> ExploreResult:
     """Crash `function(source, target)`, which brings one directory with a live database to another, twice in a row.
 
@@ -71,12 +67,8 @@ def sync_folder(
         acts.copying,
         lambda _space, _run: lambda directory, acked: _judge_copy(directory / "copy" / DATABASE, acked),
         arguments={"source": "live", "target": "copy", "times": 2},
-        faults=faults,
-        states=states,
-        seed=seed,
-        timeout=timeout,
-        results=results,
         database=f"live/{DATABASE}",
+        how=How(faults, states, seed, timeout, results, replay),
     )
 
 
@@ -88,6 +80,7 @@ def restore(
     seed: int = 1,
     timeout: float = 60.0,
     results: str | Path | None = RESULTS,
+    replay: str | Path | None = None,
 ) -> ExploreResult:
     """Crash `function(backup, target)`, which puts a backup in the place of a database, at every point.
 
@@ -104,12 +97,8 @@ def restore(
         acts.restoring,
         lambda _space, _run: _judge_restored,
         arguments={},
-        faults=faults,
-        states=states,
-        seed=seed,
-        timeout=timeout,
-        results=results,
         database=DATABASE,
+        how=How(faults, states, seed, timeout, results, replay),
     )
 
 

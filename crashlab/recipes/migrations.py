@@ -12,7 +12,7 @@ from crashlab.engine.workspace import Workspace
 from crashlab.engine.writer.record import CHILD, Run
 from crashlab.recipes import acts
 from crashlab.recipes.ledger import DATABASE
-from crashlab.recipes.traced import STATES_DEFAULT, play
+from crashlab.recipes.traced import RESULTS, STATES_DEFAULT, How, play
 from crashlab.states.materialise import Materialiser
 from crashlab.states.state import KILL, CrashState
 from crashlab.writers.function.places import bind
@@ -21,7 +21,6 @@ from crashlab.writers.program.launch import Launch, launch
 
 __all__ = ["migration"]
 
-RESULTS = ".crashlab"
 AGAIN_S = 20.0
 
 
@@ -34,6 +33,7 @@ def migration(
     seed: int = 1,
     timeout: float = 60.0,
     results: str | Path | None = RESULTS,
+    replay: str | Path | None = None,
 ) -> ExploreResult:
     """Crash `function(path)`, which migrates the database that `make(path)` makes, at every point.
 
@@ -49,12 +49,8 @@ def migration(
         acts.migrating,
         lambda space, run: _Again(space, run, function).judge,
         arguments={"make": make},
-        faults=faults,
-        states=states,
-        seed=seed,
-        timeout=timeout,
-        results=results,
         database=DATABASE,
+        how=How(faults, states, seed, timeout, results, replay),
     )
 
 

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from crashlab import SubjectError, recipes
+from crashlab import SubjectError, UsageError, recipes
 from crashlab.sqlite.tap import tap_problem
 
 pytestmark = pytest.mark.skipif(tap_problem() is not None, reason="computed crash states need the tap")
@@ -171,10 +171,20 @@ def test_the_planted_bug_is_found_and_its_twin_left_in_peace(recipe, broken, sou
     found = recipe(broken, states=STATES, results=tmp_path, **more)
     assert invariants(found)
     assert invariants(found) <= wanted
-    assert all(finding.case and (finding.case / "evidence").is_dir() for finding in found.findings)
+    for finding in found.findings:
+        assert (finding.case / "evidence").is_dir()
+        assert finding.commands["replay"] == f"recipes.{recipe.__name__}(…, replay={str(finding.case)!r})"
+        again = recipe(broken, replay=finding.case, **more)
+        assert (finding.invariant, finding.fault) in {(each.invariant, each.fault) for each in again.findings}
     twin = recipe(sound, states=STATES, results=tmp_path, **more)
     twin.assert_passed()
     assert twin.states >= 2 * STATES
+
+
+def test_a_case_of_another_recipe_is_refused_by_name(tmp_path):
+    found = recipes.backup(copies_the_file, faults="kill", states=40, results=tmp_path)
+    with pytest.raises(UsageError, match=r"is of backup\.copies_the_file; expected one of recipes\.restore"):
+        recipes.restore(copies_over, replay=found.findings[0].case)
 
 
 @pytest.mark.slow
