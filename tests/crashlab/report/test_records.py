@@ -127,13 +127,25 @@ def finished(number, verdict, ns):
     return Event(number, ns, EventKind.TRIAL_FINISHED, data={"outcome": {"verdict": verdict}})
 
 
-def test_progress_on_a_terminal_only():
-    for terminal in (True, False):
-        file = io.StringIO()
-        console = Console(file=file, force_terminal=terminal, width=100, _environ={"TERM": "xterm"})
-        with ProgressListener(console, 10, "trials") as progress:
-            for number in range(10):
-                progress(finished(number, "FAIL" if number == 3 else "PASS", number * 1_000_000_000))
-            progress(Event(11, 0, EventKind.NOTE))
-        assert ("10/10" in file.getvalue()) is terminal
-        assert ("1 failures" in file.getvalue()) is terminal
+def test_progress_on_a_terminal():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120, _environ={"TERM": "xterm"})
+    with ProgressListener(console, 20, "trials") as progress:
+        for number in range(10):
+            progress(finished(number, "FAIL" if number == 3 else "PASS", (number + 1) * 1_000_000_000))
+        progress(Event(11, 0, EventKind.NOTE))
+    assert "10/20" in file.getvalue()
+    assert "1/s  1 failure  10 s left" in file.getvalue()
+
+
+def test_progress_elsewhere_is_a_line_now_and_then():
+    file = io.StringIO()
+    with ProgressListener(Console(file=file, width=120), 300, "trials") as progress:
+        for number in range(70):
+            event = finished(number, "FAIL" if number % 9 == 3 else "PASS", (number + 1) * 1_000_000_000)
+            event.data["outcome"] |= {"phase": "commit,checkpoint" if number % 2 else "", "findings": []}
+            progress(event)
+    assert file.getvalue().splitlines() == [
+        "31 of 300 trials: 1/s  2 phases  4 failures  4 min 29 s left",
+        "61 of 300 trials: 1/s  2 phases  7 failures  3 min 59 s left",
+    ]
