@@ -1,4 +1,4 @@
-"""Progress: trials done, rate, findings, phases, time left; a line on a terminal, now and then a plain one elsewhere."""
+"""Progress: trials done, rate, findings, phases, time left: drawn on a terminal, elsewhere a plain line now and then."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
