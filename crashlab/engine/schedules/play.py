@@ -40,6 +40,7 @@ class Play:
         context.moment = phases.moment = self._count.__next__
         self._phases = phases
         self._steps: list[StepRecord] = []
+        self._under_way: dict[str, StepRecord] = {}
         self._instance: Any = None
         self._lanes: list[Lane] = []
         self.opened = False
@@ -103,6 +104,7 @@ class Play:
     def _do(self, lane: Lane, step: Any) -> None:
         begun = next(self._count)
         state, error, happened = StepState.ACKED, "", None
+        self._under_way[lane.name] = StepRecord(lane.name, 0, step.seq, StepState.OPEN, step.effects, begun, begun)
         try:
             happened = step.do()
             if happened is not None:
@@ -112,16 +114,17 @@ class Play:
         ended = next(self._count)
         effects = step.effects if happened is None or step.reads else happened
         record = StepRecord(lane.name, 0, step.seq, state, effects, begun, begun, ended, ended, error)
+        del self._under_way[lane.name]
         self._steps.append(record)
         if step.reads and happened is not None:
             rows = {(seen.table, seen.key): seen.value for seen in happened if seen.value is not None}
             self.reads.append(Read(record, step.reads, rows))
 
-    def history(self) -> History:
-        """What was done, for the oracles; steps that had begun and never ended are left out: nobody died."""
+    def history(self, *, died: bool = False) -> History:
+        """What was done, for the oracles; steps that are under way count only where all `died`."""
         return History(
             case_id="",
-            steps=tuple(self._steps),
+            steps=(*self._steps, *(self._under_way.values() if died else ())),
             phases=tuple(self._phases.records),
             notes=tuple(NoteRecord(moment, 0, text) for moment, text in self._context.notes),
             ended=Ended(EndKind.EXITED, 0),

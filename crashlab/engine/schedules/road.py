@@ -10,11 +10,18 @@ import hashlib
 import itertools
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
 
+import msgspec
+
+from crashlab.engine.schedules.faults import POWER, fault_class_of
+from crashlab.engine.schedules.faults_power import judge_states, power_losses
+from crashlab.engine.schedules.faults_threads import STRUCK, Died, MemoryLog, ThreadFaults
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.phases import Phases
@@ -24,11 +31,12 @@ from crashlab.engine.schedules.telling import Teller
 from crashlab.engine.schedules.template import Templates
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits, wait_for_end
 from crashlab.model.case import Param
+from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding
 from crashlab.model.schedule import Script, Segment
 from crashlab.model.seed import subseed
 from crashlab.sqlite.library import find_library
-from crashlab.sqlite.tap import Tap
+from crashlab.sqlite.tap import Recorder, Tap
 from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
 from crashlab.writers.schedule.context import ScheduledContext
@@ -76,6 +84,8 @@ class ThreadsRoad:
         (root / "templates").mkdir()
         self._templates = Templates(root / "templates", self._make_template, alike=subject == GENERIC)
         self._runs = itertools.count()
+        self._log = MemoryLog()
+        self._recorder: Recorder | None = None
         self._tap = Tap(gate=PointGate(self.turns), module=module)
         library = find_library(module)
         self.engine = f"{library.version} {library.source_id}"
@@ -95,6 +105,12 @@ class ThreadsRoad:
         params = {**self.workload.params, **script.params}
         self._templates.copy(params, directory)
         order = self._order(directory, script.seed, params)
+        if getattr(decide, "records", False) and self._recorder is None:  # from then on all runs are recorded
+            self._tap.uninstall()
+            self._recorder = Recorder(self._log, self._root)  # type: ignore[arg-type]
+            self._tap = Tap(gate=PointGate(self.turns), recorder=self._recorder, module=self._module)
+            self._tap.install()
+        self._log.records.clear()
         self._tap.bindings.restart_randomness()
         self._phases = Phases(self.turns, self._module)
         context = ScheduledContext(order, 0, self._open, self.turns)
@@ -120,6 +136,7 @@ class ThreadsRoad:
         turns = self.turns
         if not tell:
             play = Play(self.workload, script, turns, context, self._phases, decide)
+            self._faults = self._faults_of(play, context)
             turns.start(play.bodies(), self._limits.points_max)
             wait_for_end(turns, self._limits)
             return play, ()
@@ -131,6 +148,7 @@ class ThreadsRoad:
             return decide(*ask)
 
         play = Play(self.workload, script, turns, context, self._phases, begun)
+        self._faults = self._faults_of(play, context)
         label = getattr(self.workload, "label", None)
         play.beginning = lambda actor, place: teller.marked(
             Mark.STEP,
@@ -139,7 +157,7 @@ class ThreadsRoad:
         self._tap.uninstall()
         try:
             turns.passed_on, turns.marked = teller.passed_on, teller.marked
-            with Tap(teller, gate=PointGate(turns), module=self._module):
+            with Tap(teller, gate=PointGate(turns), recorder=self._recorder, module=self._module):
                 turns.start(play.bodies(), self._limits.points_max)
                 wait_for_end(turns, self._limits)
         finally:
@@ -151,7 +169,8 @@ class ThreadsRoad:
         turns = self.turns
         if turns.broke is not None:
             raise turns.broke
-        history = play.history()
+        died = self._faults.died
+        history = died.history if died else play.history()
         raised = [f"actor {chr(97 + actor)}: {text}" for actor, text in turns.errors]
         deadlock = f"all actors wait for one another: {turns.waiting}" if turns.gave_up == "deadlock" else ""
         problem = ""
@@ -163,22 +182,29 @@ class ThreadsRoad:
             problem = f"no end after {turns.points} points"
         self._close_what_is_open()
         findings: tuple[Finding, ...] = ()
-        if not problem:
+        segments = tuple(Segment(*segment) for segment in turns.segments)
+        digest = hashlib.blake2b(turns.told, digest_size=DIGEST_BYTES).hexdigest()
+        fault_class = fault_class_of(segments)
+        if died:
+            seen = Seen(history, play.reads, fault_class=fault_class, trace=turns.told)
+            findings = self._judged_dead(order, died, seen, digest)
+        elif not problem:
             directory = Path(order.directory)
             sidecars = {
                 path.name: path.stat().st_size
                 for path in (directory / f"{DATABASE}-wal", directory / f"{DATABASE}-journal")
                 if path.exists()
             }
-            seen = Seen(history, play.reads, play.wal_index, raised, deadlock, trace=turns.told)
+            raised = raised if fault_class is not FaultClass.IO_ERROR else []  # a program may end when its disk fails
+            seen = Seen(history, play.reads, play.wal_index, raised, deadlock, fault_class, turns.told)
             context = RunContext(order, 0, self._module.connect)
             findings = tuple(judge(self.workload, self.subject, context, seen, sidecars))
         refusals = tuple(dict.fromkeys(step.error for step in history.steps if step.error))
         return {
-            "segments": tuple(Segment(*segment) for segment in turns.segments),
+            "segments": segments,
             "trace": turns.told,
             "points": turns.points_told,
-            "digest": hashlib.blake2b(turns.told, digest_size=DIGEST_BYTES).hexdigest(),
+            "digest": digest,
             "findings": findings,
             "problem": problem,
             "actors": len(script.actors) + turns.adopted,
@@ -186,6 +212,27 @@ class ThreadsRoad:
             "refused": sum(1 for step in history.steps if step.error),
             "refusals": refusals[:5],
         }
+
+    def _faults_of(self, play: Play, context: ScheduledContext) -> ThreadFaults:
+        faults = ThreadFaults(self.turns, context.database, lambda: play.history(died=True), self._log)
+        self.turns.strike = faults.strike
+        return faults
+
+    def _judged_dead(self, order: Order, died: Died, seen: Seen, digest: str) -> tuple[Finding, ...]:
+        """Judge what a kill has left, or a power loss could have left."""
+
+        def judge_one(there: Order) -> list[Finding]:
+            return judge(self.workload, self.subject, RunContext(there, 0, self._module.connect), seen, {})
+
+        directory = Path(order.directory)
+        if died.fault != POWER:
+            left = directory / STRUCK
+            return tuple(judge_one(msgspec.structs.replace(order, directory=str(left), database=str(left / DATABASE))))
+        with tempfile.TemporaryDirectory(dir=self._root) as scratch:
+            prepare = partial(self._templates.copy, order.params)
+            return judge_states(
+                power_losses(died.records, directory.name, prepare, Path(scratch), digest), order, judge_one
+            )
 
     def _close_what_is_open(self) -> None:
         """Close what the program left open: the next run must not find its locks."""

@@ -25,6 +25,9 @@ ACTOR_SHIFT = 5
 
 ABANDONED_CALLS_MAX = 20_000
 EMPTY_GRANTS_MAX = 1000
+MISSED = -1
+"""What `strike` returns where the fault cannot befall that call; the segment then has none."""
+
 _STILL_DONE = frozenset({Operation.CLOSE, Operation.UNLOCK, *NEVER_FAIL})
 
 
@@ -330,7 +333,11 @@ class Turns:
         try:
             if self.strike is None:
                 raise UsageError(f"fault {self._fault!r}: schedules of threads do not know it")
-            return self.strike(self.current, self._fault, call)
+            told = self.strike(self.current, self._fault, call)
+            if told != MISSED:
+                return told
+            self._fault = ""
+            return None
         except Exception as error:
             self._break(error)
             return None

@@ -104,6 +104,7 @@ class WorkloadPart:
         self._teller = Teller(turns.shared)
         self._instance: Any = None
         self._opened = 0
+        self._listening = (False, False)
 
     def open(self, actors: tuple[int, ...], order: bytes) -> None:
         """Open the workload as its process of that number."""
@@ -178,14 +179,15 @@ class WorkloadPart:
         """Have what the order wants at the tap: nothing but the gate, as long as nobody asks for more."""
         wanted = (order.record, order.tell)
         turns = self._turns
-        if wanted == getattr(self, "_listening", (False, False)) and not order.record:
+        if wanted == self._listening:
             return
         self._listening = wanted
         self._tap.uninstall()
         listeners = [_Namer(turns, self._teller)] if order.tell else []
         recorder = None
         if order.record:
-            recorder = Recorder(self._teller, str(Path(order.order.directory)))  # type: ignore[arg-type]
+            runs = Path(order.order.directory).parent  # one recorder for all of them
+            recorder = Recorder(self._teller, runs)  # type: ignore[arg-type]
         gate: Any = PointGate(turns)  # type: ignore[arg-type]
         self._tap = Tap(*listeners, gate=gate, recorder=recorder, module=self._module)
         self._tap.install()

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from crashlab.engine.schedules.faults import KILL, POWER, fault_class_of, known_fault, result_of_call
-from crashlab.engine.schedules.faults_power import power_losses
+from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.processes.part import PartOrder, WorkloadPart
@@ -184,11 +185,12 @@ class ProcessesRoad:
         )
         findings: Sequence[Finding] = ()
         if course.gave_up == POWER:
-            findings = self._judged_states(order, seen, tale, params, digest)
+            with tempfile.TemporaryDirectory(dir=self._root) as scratch:
+                run = Path(order.directory).name
+                left = power_losses(tale.records, run, partial(self._templates.copy, params), Path(scratch), digest)
+                findings = judge_states(left, order, lambda there: self._judge(there, seen))
         elif not problem:
-            # Processes that close at once may each see the other and leave the WAL to it: no sidecar is a finding.
-            findings = judge(self.workload, self.subject, RunContext(order, 0, self.connect), seen, {})
-            self._close_what_is_open()
+            findings = self._judge(order, seen)
         steps = tale.history.steps
         refusals = tuple(dict.fromkeys(step.error for step in steps if step.error))
         return Ran(
@@ -205,20 +207,11 @@ class ProcessesRoad:
             course=tale.course,
         )
 
-    def _judged_states(
-        self, order: Order, seen: Seen, tale: Tale, params: Mapping[str, Param], digest: str
-    ) -> list[Finding]:
-        """Judge what the power loss could have left, until a state fails."""
-        with tempfile.TemporaryDirectory(dir=self._root) as scratch:
-            initial = Path(scratch) / "initial"
-            self._templates.copy(params, initial)
-            for text, directory in power_losses(tale.records, initial, Path(scratch), digest):
-                there = _order(directory, order.seed, params)
-                found = judge(self.workload, self.subject, RunContext(there, 0, self.connect), seen, {})
-                self._close_what_is_open()
-                if found:
-                    return [msgspec.structs.replace(one, message=f"{one.message} ({text})"[:1000]) for one in found]
-        return []
+    def _judge(self, order: Order, seen: Seen) -> list[Finding]:
+        # Processes that close at once may each see the other and leave the WAL to it: no sidecar is a finding.
+        found = judge(self.workload, self.subject, RunContext(order, 0, self.connect), seen, {})
+        self._close_what_is_open()
+        return found
 
     def _close_what_is_open(self) -> None:
         for connection in self.opened:

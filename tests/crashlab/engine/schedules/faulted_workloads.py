@@ -1,5 +1,6 @@
 """Programs of two processes that only a fault in the middle of a schedule shows to be wrong, and their twins."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ class Ledger(LanesProgram):
     tables = (Table("row", ("lane", "number"), ()),)
 
     def lanes(self, ctx: Context) -> tuple[Lane, ...]:
-        return Lane("writer"), Lane("neighbour", process=1)
+        return Lane("writer"), Lane("second"), Lane("neighbour", process=1)
 
     def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
         connection = instance.connections[lane.name]
@@ -44,7 +45,7 @@ class TwoTransactions(LanesProgram):
         return (Check("sum", _sum_holds),)
 
     def lanes(self, ctx: Context) -> tuple[Lane, ...]:
-        return Lane("mover"), Lane("other", process=1)
+        return Lane("mover"), Lane("second"), Lane("other", process=1)
 
     def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
         connection = instance.connections[lane.name]
@@ -87,10 +88,8 @@ class SwallowsErrors(Ledger):
     """Acks a row whose insert failed."""
 
     def insert(self, connection: sqlite3.Connection, lane: str, number: int) -> None:
-        try:
+        with contextlib.suppress(sqlite3.OperationalError):
             super().insert(connection, lane, number)
-        except sqlite3.OperationalError:
-            pass
 
 
 def _sum_holds(_program: Program, connection: sqlite3.Connection, _history: History) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 import os
 import random
+import subprocess
+import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,18 +13,20 @@ import pytest
 from crashlab.engine.schedules.faults import FAULTS, Struck, known_fault, parse_faults, result_of_call
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
 from crashlab.engine.schedules.replay import Segments
+from crashlab.engine.schedules.road import ThreadsRoad
 from crashlab.engine.schedules.strategies import parse_strategy
 from crashlab.errors import UsageError
 from crashlab.model.contract import FaultClass
 from crashlab.model.schedule import Actor, Script
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.load import extend_path, load_workload
+from crashlab.writers.schedule.connections import patched_connect
 from crashlab.writers.schedule.decide import CALLS, Mark, Why
 from crashlab.writers.schedule.locks import patched_threading
+from crashlab.writers.schedule.turns import Turns
 
 STEPS = 3
 POINTS = 110
-SCHEDULES_MAX = 120
 
 
 def load(name):
@@ -29,58 +34,85 @@ def load(name):
     return load_workload(f"faulted_workloads:{name}")
 
 
-def explored(workload, kinds, *, road_class=ProcessesRoad, schedules=SCHEDULES_MAX, until_found=True):
-    """Run schedules with faults; return the first that failed, as often as it replays alike, and what befell."""
+@contextmanager
+def road_of(workload, processes):
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    turns = process_turns()
+    turns = process_turns() if processes else Turns()
+    make = ProcessesRoad if processes else ThreadsRoad
+    with (
+        tempfile.TemporaryDirectory(dir=memory) as root,
+        patched_threading(turns),
+        patched_connect(turns),
+        make(workload, "planted", Path(root), turns=turns) as road,
+    ):
+        yield road
+
+
+def explored(workload, kinds, processes, *, schedules=120, until_found=True):
+    """Run schedules with faults; return the first that failed, replayed alike five times, and what befell in all."""
     befell = []
-    with tempfile.TemporaryDirectory(dir=memory) as root, patched_threading(turns):
-        with road_class(workload, "planted", Path(root), turns=turns) as road:
-            script = Script("planted", 1, tuple(Actor(lane, tuple(range(STEPS))) for lane in road.lanes({})))
-            for number in range(schedules):
-                rng = random.Random(number)
-                ran = road.run(script, Struck(parse_strategy("bpr:2").decide(rng, POINTS, {}), rng, POINTS, kinds))
-                assert not ran.problem
-                befell += [segment.fault for segment in ran.segments if segment.fault]
-                if ran.findings and until_found:
-                    again = [road.run(script, Segments(ran.segments)) for _ in range(5)]
-                    for one in again:
-                        assert (one.digest, one.findings, one.segments) == (ran.digest, ran.findings, ran.segments)
-                    return ran, befell
-                assert not ran.findings or until_found
+    with road_of(workload, processes) as road:
+        script = Script("planted", 1, tuple(Actor(lane, tuple(range(STEPS))) for lane in road.lanes({})))
+        for number in range(schedules):
+            rng = random.Random(number)
+            decide = parse_strategy("bpr:2").decide(rng, POINTS, {})
+            ran = road.run(script, Struck(decide, rng, POINTS, kinds) if kinds else decide)
+            assert not ran.problem
+            befell += [segment.fault for segment in ran.segments if segment.fault]
+            assert not ran.findings or until_found
+            if ran.findings:
+                for _ in range(5):
+                    again = road.run(script, Segments(ran.segments))
+                    assert (again.digest, again.findings, again.segments) == (ran.digest, ran.findings, ran.segments)
+                return ran, befell
     return None, befell
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("broken", "twin", "kind", "invariant"),
-    [
-        ("TwoTransactions", "OneTransaction", "kill", "sum"),
-        ("SyncedNever", "SyncedFully", "power", "acked-row-lost"),
-        ("SwallowsErrors", "Ledger", "io:EIO", "acked-row-lost"),
-    ],
-)
-def test_each_fault_finds_its_planted_bug_and_passes_the_twin(broken, twin, kind, invariant):
-    ran, befell = explored(load(broken), [kind])
+def finds_and_acquits(broken, twin, kind, invariant, processes):
+    ran, befell = explored(load(broken), [kind], processes)
     assert ran is not None
     assert {finding.identity.invariant for finding in ran.findings} >= {invariant}
     assert {finding.identity.fault_class for finding in ran.findings} == {FAULTS[kind]}
     assert befell[-1] == kind
-    clean, befell = explored(load(twin), [kind], schedules=40)
+    clean, befell = explored(load(twin), [kind], processes, schedules=40, until_found=False)
     assert clean is None
     assert len(befell) > 10  # it did strike; what was missed is no evidence
 
 
+PLANTED = [
+    ("TwoTransactions", "OneTransaction", "kill", "sum"),
+    ("SyncedNever", "SyncedFully", "power", "acked-row-lost"),
+    ("SwallowsErrors", "Ledger", "io:EIO", "acked-row-lost"),
+]
+
+
 @pytest.mark.slow
-def test_without_a_fault_the_same_programs_are_correct():
-    for name in ("TwoTransactions", "SyncedNever", "SwallowsErrors"):
-        turns = process_turns()
-        with tempfile.TemporaryDirectory() as root, patched_threading(turns):
-            with ProcessesRoad(load(name), "planted", Path(root), turns=turns) as road:
-                script = Script("planted", 1, tuple(Actor(lane, tuple(range(STEPS))) for lane in road.lanes({})))
-                for number in range(10):
-                    decide = parse_strategy("bpr:2").decide(random.Random(number), POINTS, {})
-                    assert road.run(script, decide).findings == ()
+@pytest.mark.parametrize(("broken", "twin", "kind", "invariant"), PLANTED)
+def test_each_fault_of_processes_finds_its_planted_bug_and_passes_the_twin(broken, twin, kind, invariant):
+    finds_and_acquits(broken, twin, kind, invariant, processes=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("broken", "twin", "kind", "invariant"), PLANTED)
+def test_each_fault_of_threads_finds_its_planted_bug_and_passes_the_twin(broken, twin, kind, invariant):
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1:3]; import test_faults as t; "
+        f"t.finds_and_acquits({broken!r}, {twin!r}, {kind!r}, {invariant!r}, processes=False)"
+    )
+    # A process of its own: its threads take turns for ever.
+    here = Path(__file__)
+    subprocess.run(
+        [sys.executable, "-c", script, str(here.parents[4]), str(here.parent)],
+        check=True,
+        capture_output=True,
+        timeout=90,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["TwoTransactions", "SyncedNever", "SwallowsErrors"])
+def test_without_a_fault_the_same_programs_are_correct(name):
+    assert explored(load(name), [], processes=True, schedules=10)[0] is None
 
 
 def test_a_fault_falls_on_its_point_and_what_was_left_of_the_grant_is_given_back():
