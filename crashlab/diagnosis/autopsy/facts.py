@@ -37,6 +37,7 @@ TIMELINE_MAX = 40
 TREES_MAX = 8
 STARVED_FRAMES = 100
 _SHM_READ = 136
+_SHM_OPENING = (0, 3)  # unixLockSharedMemory in os_unix.c
 
 
 def examine(evidence: Triplet, *, keys: bool = False) -> Facts:
@@ -282,6 +283,8 @@ def _features(
         features["shm"] = "impossible" if index.impossible else ("index" if index.header else "unusable")
         if features["shm"] == "unusable" and index.size >= _SHM_READ:
             features["shm"] = "not built"  # zeros, or a writer died between the copies: the next opener builds it
+        elif features["shm"] == "unusable" and index.size in _SHM_OPENING:
+            features["shm"] = "opening"  # the first opener makes it, and cuts it to 3 bytes, before it is built
     known = index.header if index is not None else None
     if known is not None and known.max_frame and (log is None or log.end is ChainEnd.EMPTY):
         features["wal.gone"] = "yes"

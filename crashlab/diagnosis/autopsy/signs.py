@@ -17,7 +17,7 @@ HEALTHY = {
     "wal.seam": "none",
     "wal.gone": "no",
     "mode.clash": "no",
-    "shm": "missing|index|not built",
+    "shm": "missing|index|not built|opening",
     "shm.frames": "none|equal|behind|restarted",
     "shm.starved": "none|no",
     "integrity_check": "ok|not asked",
@@ -30,7 +30,8 @@ HEALTHY = {
 
 A WAL that is `broken` is not here: a killed transaction that had spilled leaves that on a sound database. Nor is an
 index that is `behind`: a kill between the commit's frames and the index leaves that. Nor is a WAL that has a new header
-and only frames of an earlier generation: a kill between the header and the first frame leaves that.
+and only frames of an earlier generation: a kill between the header and the first frame leaves that. Nor is a -shm of
+0 or 3 bytes: a kill at the first opener's open leaves that.
 """
 
 _WORDS = {

@@ -66,6 +66,7 @@ MUST: dict[str, dict[str, str]] = {
     "f3": {"shm": "unusable"},
 }
 _WAL_ONLY = {"main.mode": "wal"}
+_SHM = "missing|index|not built"
 _STALE = {  # stale pages, page 1 among them, checkpointed over newer ones
     "main": "SQLite database|not a database",
     "main.start": "header|b-tree page|other",
@@ -110,8 +111,12 @@ USUAL["e6"] = {"backup.bit": "yes"}
 USUAL["f1"] = {**_WAL_ONLY, "shm.starved": "yes|none"}
 for _name in ("a2-sidecars", "a8-missing", "a9-immutable", "d2-revert", "f1", "h2"):
     USUAL[_name] = USUAL.get(_name, {}) | {"shm.frames": "none|equal|restarted"}  # nobody died within a commit
-SILENT_TOO = {"e1": {**_WAL_ONLY, "wal": "broken|commits|no-commit", "rows.lost": "suffix"}}
-"""Mechanisms that leave their sign only by chance: a power loss may take the frames behind a gap as well."""
+SILENT_TOO = {
+    "e1": {**_WAL_ONLY, "wal": "broken|commits|no-commit", "shm": _SHM, "rows.lost": "suffix"},
+    "f3": {"wal": "commits", "rows.lost": "none", "shm": "opening"},
+}
+"""Mechanisms that leave their sign only by chance: a power loss may take the frames behind a gap as well, and a -shm
+that was cut to 3 bytes is also what an open leaves that was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +163,8 @@ def suspects() -> tuple[Suspect, ...]:
         checks = {"integrity_check": "fails|not asked"} if must.get("damage", "sound") != "sound" else {}
         usual = {**picture, **checks, **_backup(picture, silent=not must), **_live(exhibit.picture)}
         usual |= USUAL.get(exhibit.id, {})
+        if not must:
+            usual.setdefault("shm", _SHM)
         found.append(Suspect(exhibit.id, exhibit.title, must, usual, exhibit.links))
     by_id = {suspect.id: suspect for suspect in found}
     found += [replace(by_id[name], must={}, usual=usual) for name, usual in SILENT_TOO.items()]

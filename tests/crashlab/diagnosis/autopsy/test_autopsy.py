@@ -5,13 +5,15 @@ import shutil
 import sqlite3
 import sys
 from contextlib import closing
+from pathlib import Path
 from subprocess import run
 
 import pytest
 
 from crashlab.diagnosis.autopsy import Verdict, autopsy
 from crashlab.diagnosis.autopsy.facts import examine
-from crashlab.diagnosis.autopsy.signs import abnormal
+from crashlab.diagnosis.autopsy.ranking import rank
+from crashlab.diagnosis.autopsy.signs import abnormal, with_checks
 from crashlab.errors import LimitError, UsageError
 from crashlab.sqlite.files import Triplet
 
@@ -191,6 +193,20 @@ def test_a_kill_in_the_first_transaction_ever_is_healthy(tmp_path):
     path.write_bytes(data[:27] + b"\x09" + data[28:])  # the change counter of an old database
     journal.write_bytes(undo)
     assert autopsy(path).verdict is Verdict.DAMAGED
+
+
+def test_a_kill_while_the_first_opener_makes_the_wal_index_is_healthy(tmp_path):
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table t(x)")
+        for size, first in ((0, {"none", "f3"}), (3, {"none", "f3"}), (5, {"f3"})):
+            copy = tmp_path / f"{size}.db"
+            copy.write_bytes(path.read_bytes())
+            Path(f"{copy}-wal").write_bytes(Path(f"{path}-wal").read_bytes())
+            Path(f"{copy}-shm").write_bytes(bytes(size))
+            ranking = rank(with_checks(examine(Triplet.of(copy)).features, {}))
+            assert {named.id for named in ranking.first} == first, size
 
 
 def test_a_kill_within_the_checkpoint_s_write_of_page_1_is_healthy(tmp_path):
