@@ -1,4 +1,4 @@
-"""Progress: trials done, rate, findings, phases, time left: drawn on a terminal, elsewhere a plain line now and then."""
+"""Progress: trials done, rate, findings, phases, time left: drawn on a terminal, elsewhere a line now and then."""
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
