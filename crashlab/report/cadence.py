@@ -91,9 +91,13 @@ def _escaped(text: str) -> str:
 
 
 def _left_out(study: StudyResult) -> list[tuple[str, list[str]]]:
-    stepped = {f"{cell.cell}: {line}" for cell in study.cells for line in cell.remarks}
-    remarks = stepped | {f"{cell.cell}: {line}" for cell in study.latencies for line in cell.remarks}
-    return [("Left out", list(study.left_out)), ("Remarks", sorted(remarks))]
+    cells: dict[str, list[str]] = {}
+    told = [(each.cell, each.remarks) for each in study.cells] + [(each.cell, each.remarks) for each in study.latencies]
+    for cell, remarks in told:
+        for remark in remarks:
+            cells.setdefault(remark, []).append(str(cell))
+    lines = [f"{found[0] if len(found) == 1 else f'{len(found)} cells'}: {line}" for line, found in cells.items()]
+    return [("Left out", list(study.left_out)), ("Remarks", lines)]
 
 
 def study_json(study: StudyResult) -> bytes:

@@ -7,9 +7,10 @@ the lab's `connect()` makes for any program.
 import os
 import threading
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
+import psutil
 
 from crashlab.engine.judge import clear_run
 from crashlab.engine.road import make_order
@@ -30,7 +31,10 @@ LOOK_S = 0.005
 
 
 class Round(NamedTuple):
-    """What one run showed; times in milliseconds, `seconds` from the first step to the last."""
+    """What one run showed; times in milliseconds, `seconds` from the first step to the last.
+
+    `busy`: share of the machine's processor time that was not idle meanwhile, whoever used it.
+    """
 
     checkpoint_ms: list[float]
     stall_ms: list[float]
@@ -38,6 +42,7 @@ class Round(NamedTuple):
     steps: int
     seconds: float
     wal_bytes_max: int
+    busy: float = 0.0
 
 
 def run_in_real_time(slots: Slots, disk: Workspace, case: Case, tick_s: float) -> Round:
@@ -50,15 +55,17 @@ def run_in_real_time(slots: Slots, disk: Workspace, case: Case, tick_s: float) -
         order = make_order(slots, slot, disk, case, NoFault())
         order = msgspec.structs.replace(order, clock=ClockKind.REAL, tick_s=tick_s)
         try:
+            before = psutil.cpu_times()
             with _Watch(f"{order.database}-wal") as watch:
                 ended = slot.launcher.launch(order)
+            busy = _busy(before, psutil.cpu_times())
             if ended.kind is not EndKind.EXITED or ended.code:
                 last = (ended.stderr.strip().splitlines() or ["no message"])[-1]
                 raise LabError(f"the run in real time ended by {ended.kind} {ended.code}: {last}")
             history = build_history(case.case_id, read_marks(log_bases(order.directory)), ended)
         finally:
             clear_run(order.directory)
-    return _read(history, watch.largest)
+    return _read(history, watch.largest)._replace(busy=busy)
 
 
 def _read(history: History, wal_bytes_max: int) -> Round:
@@ -82,6 +89,11 @@ def _read(history: History, wal_bytes_max: int) -> Round:
         (end - begin) / 1e9,
         wal_bytes_max,
     )
+
+
+def _busy(before: Any, after: Any) -> float:
+    spent = sum(after) - sum(before)
+    return 1.0 - (after.idle - before.idle) / spent if spent > 0 else 0.0
 
 
 class _Watch:

@@ -135,6 +135,8 @@ def _limits(
         if effect.differs == MODE and effect.measure == "checkpoint" and effect.statistic == "p95":
             yield effect.text
             break
+    if READER not in axes.base:
+        yield "The subject declares no reader: a snapshot held open stops every checkpoint, whatever the cadence."
     if not latencies:
         yield "No latencies were measured: the price of a checkpoint is not weighed."
     killed, lost = sum(cell.killed.states for cell in cells), sum(cell.killed.lost for cell in cells)

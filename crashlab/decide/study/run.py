@@ -39,6 +39,10 @@ STEPS_MIN = 40
 CADENCES_SEEN = 5
 LATENCY_SHARE = 0.45
 ROUND_OVERHEAD_S = 0.6
+BUSY_MAX = 0.7
+"""From this share of the processors' time on, something else ran beside a run in real time."""
+
+BUSY = "other work kept the processors busy: times here are not this machine's own, compare them with each other only"
 
 
 class StudyOptions(msgspec.Struct, frozen=True):
@@ -288,6 +292,7 @@ def _latency(planned: Planned, rounds: Sequence[Round]) -> LatencyResult:
         else None,
         sum(checkpoints) / 1000.0 / seconds if seconds else 0.0,
         max(each.wal_bytes_max for each in rounds),
+        (BUSY,) if sum(each.busy for each in rounds) > BUSY_MAX * len(rounds) else (),
     )
 
 
