@@ -31,13 +31,15 @@ from crashlab.writers.load import extend_path
 from crashlab.writers.record.seccomp import seccomp_problem
 
 OWN = ("kills", "states", "hazards", "program", "seccomp")
-LARGE = "autopsy"  # builds a gigabyte: only by name
+BY_NAME = ("autopsy", "campaign")  # a gigabyte of files, minutes: not unless asked for
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
 @click.command(
     short_help="The lab's speed beside what you would do instead.",
-    epilog=examples("crashlab bench kills --rounds 5", "crashlab bench states --format json"),
+    epilog=examples(
+        "crashlab bench kills --rounds 5", "crashlab bench states --format json", "crashlab bench campaign"
+    ),
 )
 @click.argument("names", nargs=-1)
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Interleaved rounds.")
@@ -57,18 +59,20 @@ def bench(
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
-    Benches of its own: kills, states, hazards, program, seccomp; and autopsy, by name only: it builds a gigabyte.
+    Benches of its own: kills, states, hazards, program, seccomp; by name only autopsy, which builds a gigabyte, and
+    campaign, which takes minutes: what events and reports cost, and two dask workers beside one.
     crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
     config = open_config(config_path)
     known = (*OWN, *config.bench)
     for name in names:
-        if name not in (*known, LARGE):
+        if name not in (*known, *BY_NAME):
             raise UsageError(
-                f"unknown bench {name!r}; there are: {', '.join((*known, LARGE))}{did_you_mean(name, known)}"
+                f"unknown bench {name!r}; there are: {', '.join((*known, *BY_NAME))}"
+                f"{did_you_mean(name, (*known, *BY_NAME))}"
             )
-    if "kills" in (names or known):
+    if {"kills", "campaign"} & set(names or known):
         config.subject(pick_subject(config, subject))  # refused before anything is printed
     extend_path(config.import_path)
     benches = {name: named_bench(target, name) for name, target in config.bench.items() if name in (names or known)}
@@ -111,8 +115,13 @@ def _figures(
         yield from benches[name](rounds=rounds)
     elif name == "states":
         yield from bench_states(seed=seed, rounds=rounds, workspace=workspace)
-    elif name == LARGE:
+    elif name == "autopsy":
         yield from bench_autopsy(rounds=rounds, workspace=workspace)
+    elif name == "campaign":
+        from crashlab.report.bench_campaign import bench_campaign
+
+        chosen = config.subject(pick_subject(config, subject))
+        yield from bench_campaign(chosen, seed=seed, rounds=rounds, workspace=workspace)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
     elif name == "seccomp":

@@ -54,8 +54,8 @@ class StatesFault(FaultBase, frozen=True):
 
     @property
     def model(self) -> Model:
-        """The states looked at. A hundredth of them may be such as no class covers: these cost ten times the others."""
-        return Model(Policy(self.policy), states_max=self.n, direct_max=max(10, self.n // 100))
+        """The states looked at. One in 400 may be such as no class covers: each of these is recovered by itself."""
+        return Model(Policy(self.policy), states_max=self.n, direct_max=max(10, self.n // 400))
 
     def fired(self, ended: Ended, history: History, applied: str) -> Firing:
         """Computed states need no luck."""
