@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -12,6 +12,7 @@ from crashlab.api.explored import CrashFinding, ExploreResult, shell
 from crashlab.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from crashlab.api.explore_lanes import Lanes
     from crashlab.engine.program.explore import Explored, Found
     from crashlab.engine.workspace import Workspace
     from crashlab.engine.writer.record import Run, Writer
@@ -32,7 +33,7 @@ Commands = Callable[[Path, str], Mapping[str, str]]
 
 
 def explore(
-    writer: "Writer",
+    writer: "Writer | Lanes",
     *,
     checks: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
     faults: str | Sequence[str] = ("kill", "power"),
@@ -46,6 +47,9 @@ def explore(
     replay: str | Path | None = None,
     reduce: str | Path | None = None,
     commands: Commands | None = None,
+    schedules: bool = False,
+    setup: Callable[..., Any] | None = None,
+    strategy: str = "bpr:4",
 ) -> ExploreResult:
     """Run a writer once in a private directory, and judge every crash that could have hit it.
 
@@ -66,6 +70,12 @@ def explore(
     seconds for the writer. `results`: where failing cases go, None keeps none. `replay`: judge a kept case instead
     of running the writer. `reduce`: make a kept case smaller, beside it.
 
+    `schedules`: the writer is a list of functions, or a dict of names to them. They run beside each other, one at a
+    time, in many orders: control may pass before each call of SQLite to the operating system. Nothing is killed; a
+    function that raises where it would not alone is a finding too (`lane/raises`). `setup` makes their database
+    ready, once. `budget` counts schedules (1000 unless given), `strategy` draws them. Each schedule begins anew in
+    the same Python: what functions keep in their modules stays.
+
     Raises:
         UsageError: a bad value, or something that cannot be sent to another process.
         SubjectError: the writer failed, or a check fails without any fault; the traceback is in the message.
@@ -77,7 +87,25 @@ def explore(
     from crashlab.engine.writer.record import name_of, require_outside
 
     require_outside()
-    asked = _Asked(name_of(writer), make_checks(checks), check_faults(faults), seed, commands)
+    if schedules or setup is not None:
+        from crashlab.api.explore_lanes import SCHEDULES_DEFAULT, explore_lanes
+
+        _check_lanes(schedules, faults, ack_on, start)
+        return explore_lanes(
+            cast("Lanes", writer),
+            setup=setup,
+            checks=checks,
+            budget=SCHEDULES_DEFAULT if budget == STATES_DEFAULT else budget,
+            seed=seed,
+            arguments=arguments or {},
+            strategy=strategy,
+            results=None if results is None else Path(results),
+            replay=None if replay is None else Path(replay),
+            reduce=None if reduce is None else Path(reduce),
+            commands=commands,
+        )
+    alone = cast("Writer", writer)
+    asked = _Asked(name_of(alone), make_checks(checks), check_faults(faults), seed, commands)
     counts, seconds = _budget(budget)
     with Workspace() as space:
         kept = reduce if reduce is not None else replay
@@ -87,7 +115,7 @@ def explore(
 
         begun = time.monotonic()
         run = record_writer(
-            writer,
+            alone,
             space,
             arguments=arguments or {},
             start=None if start is None else Path(start),
@@ -110,6 +138,16 @@ class _Asked(msgspec.Struct, frozen=True):
     faults: tuple[str, ...]
     seed: int
     commands: Commands | None
+
+
+def _check_lanes(schedules: bool, faults: str | Sequence[str], ack_on: str, start: object) -> None:
+    """Refuse what belongs to the other kind of exploration."""
+    if not schedules:
+        raise UsageError("setup=: only with schedules=True; a writer makes its database itself")
+    if tuple((faults,) if isinstance(faults, str) else faults) != tuple(FAULTS):
+        raise UsageError("faults=: schedules=True looks at orders only, and injects no fault; explore each function")
+    if ack_on or start is not None:
+        raise UsageError(f"{'ack_on' if ack_on else 'start'}=: not with schedules=True; use ack() or setup=")
 
 
 def check_faults(faults: str | Sequence[str]) -> tuple[str, ...]:

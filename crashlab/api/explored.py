@@ -10,7 +10,7 @@ from pathlib import Path
 from crashlab.decide.statistics import format_rate
 from crashlab.errors import CrashlabError
 
-__all__ = ["CrashFinding", "ExploreFailedError", "ExploreResult"]
+__all__ = ["CrashFinding", "ExploreFailedError", "ExploreResult", "ScheduleFinding"]
 
 
 class ExploreFailedError(CrashlabError, AssertionError):
@@ -53,6 +53,32 @@ class CrashFinding:
             lines.append(f"files        {self.case / 'evidence'}")
         lines += [f"{name:<12} {command}" for name, command in self.commands.items()]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ScheduleFinding(CrashFinding):
+    """One violated invariant and the smallest schedule found that shows it.
+
+    `fault`: the schedule, as segments: which lane (`a` is the first) went past how many calls. `step`: the lanes.
+    `story`: who did which calls, and what was in the wal-index. `replayed`: how often it failed again, and alike.
+    """
+
+    story: str = ""
+    replayed: str = ""
+
+    def __str__(self) -> str:
+        """Say it at length: invariant, what was seen, schedule, files, commands, story."""
+        lines = [
+            f"invariant    {self.invariant}, violated by a schedule ({self.fault_class})",
+            f"seen         {self.message}",
+            f"lanes        {self.step}",
+            f"schedule     {self.fault}",
+            f"replayed     {self.replayed}",
+        ]
+        if self.case is not None:
+            lines.append(f"files        {self.case / 'evidence'}")
+        lines += [f"{name:<12} {command}" for name, command in self.commands.items()]
+        return "\n".join([*lines, "", *self.story.rstrip().splitlines()])
 
 
 @dataclass(frozen=True)
@@ -110,6 +136,8 @@ class ExploreResult:
         if self.unit == "plays":
             plays = "1 play" if self.states == 1 else f"{self.states} plays"
             return f"{self.subject}: {plays} ended by a kill ({', '.join(self.faults)}); {count}"
+        if self.unit == "schedules":
+            return f"{self.subject}: {self.states:,} schedules ({', '.join(self.faults)}); {count}; seed {self.seed}"
         how = "every state that exists" if self.exhaustive else "a sample of those that exist"
         run = f", of a run with {self.commits} commits and {self.acks} acks" if self.commits else ""
         return (

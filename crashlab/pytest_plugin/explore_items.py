@@ -89,12 +89,19 @@ def kept_case(config: pytest.Config, subject: str) -> Mapping[str, Path]:
     for name in ("replay", "reduce"):
         given = config.getoption(f"crashlab_{name}")
         if given:
-            from crashlab.engine.program.case import load_program_case
-
             case = Path(config.invocation_params.dir, given)
-            if load_program_case(case).subject == subject:
+            if _subject_of(case) == subject:
                 return {name: case}
     return {}
+
+
+def _subject_of(case: Path) -> str:
+    from crashlab.engine.program.case import load_program_case
+    from crashlab.engine.schedules.case import SCHEDULE_CASE, load_schedule_case
+
+    if (case / SCHEDULE_CASE).is_file():
+        return load_schedule_case(case).script.subject
+    return load_program_case(case).subject
 
 
 def commands_of(item: pytest.Item, case: Path) -> Mapping[str, str]:

@@ -4,12 +4,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from crashlab.api import Lab, Param, Trials
 from crashlab.api.explore import STATES_DEFAULT, explore
+from crashlab.api.explore_lanes import Lanes, name_of_lanes
 from crashlab.api.explored import ExploreResult
 from crashlab.decide.config import load_config
 from crashlab.engine.writer.record import Writer, name_of
@@ -92,7 +93,7 @@ class TrialRunner:
 
     def explore(
         self,
-        writer: Writer,
+        writer: "Writer | Lanes",
         *,
         checks: Callable[..., Any] | Iterable[Callable[..., Any]] = (),
         faults: str | Sequence[str] = ("kill", "power"),
@@ -103,8 +104,13 @@ class TrialRunner:
         ack_on: str = "",
         timeout: float = 60.0,
         check: bool = True,
+        schedules: bool = False,
+        setup: Callable[..., Any] | None = None,
+        strategy: str = "bpr:4",
     ) -> ExploreResult:
         """Run a writer once and judge every crash of it: `crashlab.explore`, for a test.
+
+        With `schedules=True` the writer is several functions, beside each other in many orders.
 
         Each finding is reported as a subtest, and nothing to judge fails the test; `check=False` only returns the
         result. Under Hypothesis findings are raised instead. Seed and budget come from the marker, then from the
@@ -122,6 +128,8 @@ class TrialRunner:
             in_force = marked.get("budget", self._settings.budget_s)
             budget = f"{in_force:g}s" if in_force else STATES_DEFAULT
         chosen = next(s for s in (seed, marked.get("seed"), self._settings.seed, SEED_DEFAULT) if s is not None)
+        name = name_of_lanes(cast("Lanes", writer)) if schedules else name_of(cast("Writer", writer))
+        kept = kept_case(self._config, name)
         try:
             result = explore(
                 writer,
@@ -135,7 +143,11 @@ class TrialRunner:
                 timeout=timeout,
                 results=results_directory(self._config),
                 commands=lambda case, _invariant: commands_of(item, case),
-                **kept_case(self._config, name_of(writer)),
+                replay=kept.get("replay"),
+                reduce=kept.get("reduce"),
+                schedules=schedules,
+                setup=setup,
+                strategy=strategy,
             )
         except CrashlabError as error:  # the message says it all, the lab's own frames nothing
             raise error.with_traceback(None) from None

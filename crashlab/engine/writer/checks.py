@@ -15,6 +15,7 @@ from crashlab.model.contract import FaultClass
 from crashlab.model.finding import Finding, Identity
 from crashlab.states.materialise import Materialiser
 from crashlab.states.state import KILL, CrashState
+from crashlab.writers.function.answers import ask
 
 __all__ = ["ORACLE", "Check", "Checks", "make_checks"]
 
@@ -136,9 +137,7 @@ class Checks:
             if "connection" not in check.gets.values():
                 connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
                 connection.close()
-            return _problem(check.function(**{name: gives[what] for name, what in check.gets.items()}))
-        except AssertionError as error:
-            return str(error).strip() or f"an assertion of {check.name} failed"
+            return ask(check.function, check.gets, gives)
         except Exception as error:
             early = isinstance(error, sqlite3.OperationalError) and str(error).startswith(_NOT_YET)
             if early and not acked:
@@ -148,17 +147,3 @@ class Checks:
         finally:
             self.applied[check.name] += 1
             connection.close()
-
-
-def _problem(answer: Any) -> str:
-    """What a check's answer says: None, True or nothing at all is well."""
-    if answer is None or answer is True:
-        return ""
-    if answer is False:
-        return "it returned False"
-    if isinstance(answer, str):
-        return answer
-    try:
-        return "; ".join(str(each) for each in answer)
-    except TypeError:
-        return f"it returned {answer!r}"
