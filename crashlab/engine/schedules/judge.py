@@ -13,7 +13,7 @@ still there, and then SQLite leaves the checkpoint to the next opener.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from crashlab.oracles.view import Recovered, View
 from crashlab.sqlite.check import integrity_check, quick_check
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.context import RunContext
+from crashlab.writers.order import Order
 from crashlab.writers.schedule.decide import CALLS
 from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
@@ -53,16 +54,27 @@ class Seen(msgspec.Struct, frozen=True):
     trace: bytes = b""
 
 
-def judge(workload: Any, subject: str, context: RunContext, seen: Seen, sidecars: dict[str, int]) -> list[Finding]:
-    """Judge one schedule; `context` is that of the restart, `sidecars` what lay beside the database at the end."""
+def judge(
+    workload: Any,
+    subject: str,
+    order: Order,
+    connect: Callable[..., sqlite3.Connection],
+    seen: Seen,
+    sidecars: dict[str, int],
+) -> list[Finding]:
+    """Judge one schedule; `order` is that of its run, `connect` what the program's restart is handed.
+
+    `sidecars`: what lay beside the database at the end.
+    """
     index = (seen.wal_index,) if seen.wal_index else ()
     if sidecars and _closers(seen.trace) > 1:
         sidecars = {}
     if seen.deadlock:
         recovered = Recovered()
     elif subject == GENERIC:
-        recovered = _read(workload, context)
+        recovered = _read(workload, order.database)
     else:
+        context = RunContext(order, 0, connect)
         recovered = restart_and_read(workload, context, seen.history, seen.fault_class, b"", sidecars)
     recovered = msgspec.structs.replace(recovered, wal_index_problems=index)
     view = View(subject, seen.fault_class, workload.contract, workload.tables, seen.history, recovered)
@@ -89,10 +101,10 @@ def _own(view: View, seen: Seen) -> Iterator[Finding]:
             return
 
 
-def _read(workload: Any, context: RunContext) -> Recovered:
+def _read(workload: Any, database: str) -> Recovered:
     """Read the tables with one connection, without a restart path: the generic workload has none of its own."""
     try:
-        connection = sqlite3.connect(context.database, isolation_level=None, timeout=5.0)
+        connection = sqlite3.connect(database, isolation_level=None, timeout=5.0)
         try:
             rows, duplicates = read_rows(connection, workload.tables)
             problems = integrity_check(connection, LINES_MAX)

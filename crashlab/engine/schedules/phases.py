@@ -27,14 +27,16 @@ class Phases:
         self._open: dict[tuple[int, str], list[int]] = {}
         self.moment: Callable[[], int] = itertools.count(1).__next__
         self.records: list[PhaseRecord] = []
-        # Marks write no more than `enter` and `leave` where there is no crash point.
-        self._maker = ConnectMaker(Marks(cast(LogWriter, self), None, lambda _: None))
+        self._maker: ConnectMaker | None = None
         self._apsw = module if module is apsw_module else None
 
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """As `connect` of the module; with this Python's `sqlite3` its connections mark what they do."""
         if self._apsw is not None:
             return self._apsw.connect(*args, **kwargs)
+        if self._maker is None:
+            # Marks write no more than `enter` and `leave` where there is no crash point.
+            self._maker = ConnectMaker(Marks(cast(LogWriter, self), None, lambda _: None))
         return self._maker.connect(*args, **kwargs)
 
     def enter(self, name: str, detail: str = "") -> None:

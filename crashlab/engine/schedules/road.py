@@ -8,6 +8,7 @@ close is where the program has threads of its own, which may be at work then. La
 import contextlib
 import hashlib
 import itertools
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -37,7 +38,6 @@ from crashlab.model.schedule import Script, Segment
 from crashlab.model.seed import subseed
 from crashlab.sqlite.library import find_library
 from crashlab.sqlite.tap import Recorder, Tap
-from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
 from crashlab.writers.schedule.context import ScheduledContext
 from crashlab.writers.schedule.decide import Decide, Mark
@@ -122,8 +122,8 @@ class ThreadsRoad:
                     if path.is_file():
                         shutil.copyfile(path, keep / path.name)
         finally:
-            if not self.turns.on:  # a run that is stuck has its files still open
-                shutil.rmtree(directory, ignore_errors=True)
+            if not self.turns.alive:  # a run that is stuck has its files still open
+                _remove(directory)
         return Ran(**ran, course=course)
 
     def lanes(self, params: Mapping[str, Param], seed: int = 0) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class ThreadsRoad:
         if not tell:
             play = Play(self.workload, script, turns, context, self._phases, decide)
             self._faults = self._faults_of(play, context)
-            turns.start(play.bodies(), self._limits.points_max)
+            turns.start(play.bodies(), self._limits.points_max, plain=self.subject == GENERIC)
             wait_for_end(turns, self._limits)
             return play, ()
         teller = Teller(turns)
@@ -189,16 +189,14 @@ class ThreadsRoad:
             seen = Seen(history, play.reads, fault_class=fault_class, trace=turns.told)
             findings = self._judged_dead(order, died, seen, digest)
         elif not problem:
-            directory = Path(order.directory)
-            sidecars = {
-                path.name: path.stat().st_size
-                for path in (directory / f"{DATABASE}-wal", directory / f"{DATABASE}-journal")
-                if path.exists()
-            }
             raised = raised if fault_class is not FaultClass.IO_ERROR else []  # a program may end when its disk fails
             seen = Seen(history, play.reads, play.wal_index, raised, deadlock, fault_class, turns.told)
-            context = RunContext(order, 0, self._module.connect)
-            findings = tuple(judge(self.workload, self.subject, context, seen, sidecars))
+            sidecars = {} if self.subject == GENERIC else _sidecars(order)
+            self._tap.look_away()
+            try:
+                findings = tuple(judge(self.workload, self.subject, order, self._module.connect, seen, sidecars))
+            finally:
+                self._tap.look_again()
         refusals = tuple(dict.fromkeys(step.error for step in history.steps if step.error))
         return {
             "segments": segments,
@@ -222,7 +220,7 @@ class ThreadsRoad:
         """Judge what a kill has left, or a power loss could have left."""
 
         def judge_one(there: Order) -> list[Finding]:
-            return judge(self.workload, self.subject, RunContext(there, 0, self._module.connect), seen, {})
+            return judge(self.workload, self.subject, there, self._module.connect, seen, {})
 
         directory = Path(order.directory)
         if died.fault != POWER:
@@ -258,3 +256,18 @@ class ThreadsRoad:
         else:
             self.workload.open(context).close()
         self._opened.clear()
+
+
+def _sidecars(order: Order) -> dict[str, int]:
+    """What lies beside the database when everybody has closed."""
+    paths = [Path(f"{order.database}{suffix}") for suffix in ("-wal", "-journal")]
+    return {path.name: path.stat().st_size for path in paths if path.exists()}
+
+
+def _remove(directory: Path) -> None:
+    """Remove a run's directory; in most of thousands a database is all that is in it."""
+    try:
+        os.unlink(f"{directory}/{DATABASE}")
+        directory.rmdir()
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)

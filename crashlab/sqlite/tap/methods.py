@@ -118,6 +118,18 @@ class PatchedVfs:
         slot.value = ours
         self._replaced.append((operation, slot, original, ours))
 
+    def hide(self, operation: Operation) -> None:
+        """Put the original of one operation back for a while."""
+        for replaced, slot, original, _ in self._replaced:
+            if replaced is operation:
+                slot.value = original
+
+    def show(self, operation: Operation) -> None:
+        """Put what replaces it in its place again."""
+        for replaced, slot, _, ours in self._replaced:
+            if replaced is operation:
+                slot.value = ours
+
     def restore(self) -> list[Operation]:
         """Put the originals back; return the operations that somebody else has replaced since (left alone)."""
         taken = []

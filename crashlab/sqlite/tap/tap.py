@@ -144,6 +144,16 @@ class Tap:
                 f"{len(self.errors)} errors inside the tap, the first: {type(first).__name__}: {first}"
             ) from first
 
+    def look_away(self) -> None:
+        """Let files be opened unseen from now on, until `look_again`; those that are open already still are seen."""
+        for vfs in self._vfses:
+            vfs.hide(Operation.OPEN)
+
+    def look_again(self) -> None:
+        """See the files that are opened from now on."""
+        for vfs in self._vfses:
+            vfs.show(Operation.OPEN)
+
     def role_of(self, name: str) -> Role:
         """What a path is to SQLite, from how it was opened, else from its name."""
         known = self._roles.get(name)

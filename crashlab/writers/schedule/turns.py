@@ -98,16 +98,20 @@ class Turns:
 
     # -- a run ------------------------------------------------------------------------------------------
 
-    def start(self, bodies: Sequence[Callable[[], None]], points_max: int) -> None:
-        """Begin a run of at most so many points: actor 0 runs its body, and it alone until it calls `begin`."""
+    def start(self, bodies: Sequence[Callable[[], None]], points_max: int, *, plain: bool = False) -> None:
+        """Begin a run of at most so many points: actor 0 runs its body, and it alone until it calls `begin`.
+
+        `plain`: what it does until then starts no thread and waits for nobody, so nothing needs to be counted.
+        """
         self._clear(bodies, points_max)
         self.alive.append(0)
         self._grant(Grant(0, ENDLESS))
-        self.on = True
+        self.on = not plain
         self.locks[0].release()
 
     def begin(self, decide: Decide) -> None:
         """Called by actor 0 when all is ready: from now on every actor runs, and `decide` says who."""
+        self.on = True
         self.trace.clear()
         self.segments.clear()
         self._decide = decide
@@ -126,7 +130,9 @@ class Turns:
         if self.passed_on is not None:
             self.passed_on(self.current)
         self._decide = first_runnable
-        if self.alive:
+        if self.alive == [self.current]:
+            self.on = False  # nobody is left to take turns with
+        elif self.alive:
             self._grant(Grant(self.current, ENDLESS))
 
     def ended(self, seconds: float) -> bool:

@@ -209,7 +209,7 @@ class ProcessesRoad:
 
     def _judge(self, order: Order, seen: Seen) -> list[Finding]:
         # Processes that close at once may each see the other and leave the WAL to it: no sidecar is a finding.
-        found = judge(self.workload, self.subject, RunContext(order, 0, self.connect), seen, {})
+        found = judge(self.workload, self.subject, order, self.connect, seen, {})
         self._close_what_is_open()
         return found
 

@@ -74,5 +74,5 @@ def test_a_step_that_met_a_malformed_database_is_a_finding_and_one_that_met_a_lo
         contract, tables = Contract(), ()
 
     history = History("", (step("a", 1, 2, state=StepState.REFUSED, error=error),), (), (), ENDED)
-    judged = judge(Workload, "x", None, Seen(history, deadlock="all wait"), {})
+    judged = judge(Workload, "x", None, None, Seen(history, deadlock="all wait"), {})
     assert [finding.identity.invariant for finding in judged] == ["deadlock", *invariants]
