@@ -26,6 +26,7 @@ from crashlab.engine.rundir import drop_run_directory, make_run_directory
 from crashlab.engine.schedules.campaign import Plan, Result, run_schedules
 from crashlab.engine.schedules.explore import Budget as ScheduleBudget
 from crashlab.engine.schedules.explore import Counted
+from crashlab.engine.schedules.faults import parse_faults
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX
 from crashlab.engine.schedules.strategies import EXHAUSTIVE, parse_strategy
@@ -67,6 +68,12 @@ EXIT_INCONCLUSIVE = 3
     "--actors", type=click.Choice(["threads", "processes"]), default="threads", show_default=True, help="What acts."
 )
 @click.option(
+    "--faults",
+    default="",
+    metavar="KINDS",
+    help="What may befall an actor at any point: kill, power, io, or several with commas. Without it nothing does.",
+)
+@click.option(
     "--steps", type=click.IntRange(0, 100), default=STEPS_MAX, show_default=True, help="Of each lane at most; 0: all."
 )
 @param_option
@@ -82,6 +89,7 @@ def schedules(
     seed: int,
     engine: str,
     actors: str,
+    faults: str,
     steps: int,
     params: tuple[str, ...],
     results: Path | None,
@@ -92,8 +100,8 @@ def schedules(
 
     SUBJECT is one of crashlab.toml with several lanes; without one, or as `generic`, several connections of one
     database insert, read and checkpoint at random. Control passes before any call of SQLite to its operating system
-    layer. Nothing is killed and nothing fails: whatever is found, an order of calls did it alone. A failing schedule
-    is made smaller, replayed call for call, told as a story, and kept as a case.
+    layer. Without --faults nothing is killed and nothing fails: whatever is found, an order of calls did it alone. A
+    failing schedule is made smaller, replayed call for call, told as a story, and kept as a case.
     """
     output = Output(formats)
     config = open_config(config_path)
@@ -109,6 +117,7 @@ def schedules(
         budget=ScheduleBudget(budget.seconds or SECONDS, trials or budget.trials or 0, max(1, budget.findings or 1)),
         apsw=parse_engine(engine),
         actors=actors,
+        faults=parse_faults(faults),
         steps_max=steps,
         mix=_mix(given) if generic else DRAWN,
     )

@@ -34,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     budget: Budget = Budget()
     apsw: str = ""
     actors: str = "threads"
+    faults: tuple[str, ...] = ()
     mix: str = DRAWN
     steps_max: int = STEPS_MAX
     replays: int = REPLAYS
@@ -67,7 +68,11 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """A campaign's outcome. INCONCLUSIVE: nothing failed, and some schedules came to no end or could not be judged."""
+    """A campaign's outcome.
+
+    INCONCLUSIVE: nothing failed, and some schedules came to no end or could not be judged, or a kind of fault that was
+    asked for never befell anybody.
+    """
 
     verdict: Verdict
     subject: str
@@ -114,7 +119,7 @@ def run_schedules(
         TapUnavailableError, SubjectError, UsageError: there is nothing to explore here, saying why.
     """
     with Explorer(greeting_for(plan, scratch / "work")) as explorer:
-        explored = explorer.explore(plan.strategy, plan.seed, plan.budget, told=told)
+        explored = explorer.explore(plan.strategy, plan.seed, plan.budget, faults=plan.faults, told=told)
         found = tuple(
             _made_of(explorer, failure, plan, scratch / f"evidence-{place}", keep)
             for place, failure in enumerate(explored.failures)
@@ -123,7 +128,7 @@ def run_schedules(
         verdict = Verdict.PASS
         if found:
             verdict = Verdict.FAIL
-        elif explored.stuck or counted.problems or not counted.judged:
+        elif explored.stuck or counted.problems or not counted.judged or set(plan.faults) - counted.befell.keys():
             verdict = Verdict.INCONCLUSIVE
         return Result(
             verdict,
@@ -135,7 +140,15 @@ def run_schedules(
             counted,
             found,
             tuple(explored.stuck),
+            _faults_text(plan, counted),
         )
+
+
+def _faults_text(plan: Plan, counted: Counted) -> str:
+    if not plan.faults:
+        return FAULTS
+    befell = [f"{kind} in {counted.befell.get(kind, 0)} schedules" for kind in plan.faults]
+    return f"faults: {', '.join(befell)}; missed in {counted.missed}"
 
 
 def _made_of(explorer: Explorer, failure: Failure, plan: Plan, evidence: Path, keep: Path | None) -> Found:

@@ -68,7 +68,13 @@ class Explorer:
         self.close()
 
     def explore(
-        self, strategy: str, seed: int, budget: Budget, *, told: Callable[[Counted], object] = lambda _: None
+        self,
+        strategy: str,
+        seed: int,
+        budget: Budget,
+        *,
+        faults: tuple[str, ...] = (),
+        told: Callable[[Counted], object] = lambda _: None,
     ) -> Explored:
         """Explore under a budget; a schedule that sticks is told by number, and the rest goes on without it.
 
@@ -77,7 +83,7 @@ class Explorer:
         """
         explored = Explored(Counted())
         while True:
-            order = Explore(strategy, seed, _left(budget, explored), explored.counted.next_number)
+            order = Explore(strategy, seed, _left(budget, explored), explored.counted.next_number, faults)
             before = msgspec.structs.replace(explored.counted)
             stuck = ""
             for says in self._ask(order):
@@ -241,10 +247,10 @@ def _left(budget: Budget, explored: Explored) -> Budget:
 def _sum(before: Counted, now: Counted) -> Counted:
     """Add what one process counted to what those before it had."""
     total = msgspec.structs.replace(now)
-    for name in ("schedules", "points", "switches", "acked", "refused", "judged"):
+    for name in ("schedules", "points", "switches", "acked", "refused", "judged", "missed"):
         setattr(total, name, getattr(before, name) + getattr(now, name))
     total.seconds, total.cpu_s = before.seconds + now.seconds, before.cpu_s + now.cpu_s
-    for name in ("refusals", "problems"):
+    for name in ("refusals", "problems", "befell"):
         merged = dict(getattr(before, name))
         for text, count in getattr(now, name).items():
             merged[text] = merged.get(text, 0) + count

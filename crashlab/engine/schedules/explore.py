@@ -3,12 +3,13 @@
 import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from crashlab.engine.schedules.calibrate import Costs
 from crashlab.engine.schedules.exhaustive import programs, schedules_of
+from crashlab.engine.schedules.faults import Struck
 from crashlab.engine.schedules.ran import Ran, Road, StuckError
 from crashlab.engine.schedules.sources import Source
 from crashlab.engine.schedules.strategies import EXHAUSTIVE, Strategy
@@ -46,7 +47,10 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Counted(msgspec.Struct):
-    """The sums of a campaign so far. `next_number`: that of the next schedule. `done`: there are no more."""
+    """The sums of a campaign so far. `next_number`: that of the next schedule. `done`: there are no more.
+
+    `befell`: schedules by the fault that befell an actor; `missed`: those that were to have one and had none.
+    """
 
     schedules: int = 0
     points: int = 0
@@ -60,6 +64,17 @@ class Counted(msgspec.Struct):
     done: bool = False
     refusals: dict[str, int] = {}
     problems: dict[str, int] = {}
+    befell: dict[str, int] = {}
+    missed: int = 0
+
+    def add_fault(self, planned: str, ran: Ran) -> None:
+        """Count the fault that a schedule was to have, if it was to have one."""
+        if not planned:
+            return
+        if any(segment.fault == planned for segment in ran.segments):
+            self.befell[planned] = self.befell.get(planned, 0) + 1
+        else:
+            self.missed += 1
 
     def add(self, ran: Ran) -> None:
         """Count one schedule."""
@@ -86,11 +101,13 @@ def explore(
     budget: Budget,
     *,
     first: int = 0,
+    faults: Sequence[str] = (),
     told: Callable[[Counted], object] = lambda _: None,
 ) -> Iterator[Failure | Counted]:
     """Run schedules number `first` and following; yield each failure of a new identity, and the sums at the end.
 
-    The same seed gives the same schedules, whatever the budget. `told` gets the sums now and then.
+    The same seed gives the same schedules, whatever the budget. `faults`: the kinds, one of
+    which befalls somebody in each. `told` gets the sums now and then.
 
     Raises:
         StuckError: a schedule did not end; the sums told last say which number was next.
@@ -102,7 +119,7 @@ def explore(
     collecting = gc.isenabled()
     gc.disable()  # a connection must not be closed in the middle of somebody else's turn
     try:
-        for script, decide in _drawn(source, costs, strategy, seed, counted):
+        for script, decide in _drawn(source, costs, strategy, seed, counted, faults):
             if budget.schedules and counted.schedules >= budget.schedules:
                 break
             try:
@@ -111,6 +128,7 @@ def explore(
                 told(counted)
                 raise
             counted.add(ran)
+            counted.add_fault(getattr(decide, "fault", ""), ran)
             counted.next_number += 1
             if counted.schedules % COLLECT_EVERY == 0:
                 gc.collect()
@@ -142,7 +160,7 @@ def explore(
 
 
 def _drawn(
-    source: Source, costs: Costs, strategy: Strategy, seed: int, counted: Counted
+    source: Source, costs: Costs, strategy: Strategy, seed: int, counted: Counted, faults: Sequence[str]
 ) -> Iterator[tuple[Script, Decide]]:
     if strategy.kind == EXHAUSTIVE:
         for program in programs():
@@ -152,4 +170,8 @@ def _drawn(
     while True:
         rng = rng_for(seed, "schedule", counted.next_number)
         script = source.draw(rng)
-        yield script, strategy.decide(rng, costs.points(script), rare)
+        points = costs.points(script)
+        decide = strategy.decide(rng, points, rare)
+        if faults:
+            decide = Struck(decide, rng_for(seed, "fault", counted.next_number), points, faults)
+        yield script, decide

@@ -54,6 +54,7 @@ class Explore(msgspec.Struct, frozen=True, tag=True):
     seed: int
     budget: Budget
     first: int = 0
+    faults: tuple[str, ...] = ()
 
 
 class Replay(msgspec.Struct, frozen=True, tag=True):

@@ -78,9 +78,10 @@ class Play:
         finally:
             if not turns.adopted:
                 turns.end()
-            self._phases.enter(MARK_CLOSE)
-            self._instance.close()
-            self._phases.leave(MARK_CLOSE)  # only a close() that returned was a clean one
+            if not turns.gave_up:  # then others stand inside their connections; the road closes those at the end
+                self._phases.enter(MARK_CLOSE)
+                self._instance.close()
+                self._phases.leave(MARK_CLOSE)  # only a close() that returned was a clean one
 
     def _play(self, number: int) -> None:
         wanted = self._script.actors[number].steps

@@ -134,6 +134,7 @@ def _carry_out(order: Order, road: Road, source: Source, costs: Costs, says: Cal
             order.seed,
             order.budget,
             first=order.first,
+            faults=order.faults,
             told=lambda counted: says(Says(counted=counted)),
         )
         for word in found:

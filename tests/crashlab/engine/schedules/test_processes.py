@@ -118,3 +118,15 @@ def test_the_run_ledgers_processes_run_under_it_and_meet_where_they_meet(memory,
                 ran = road.run(Script("ledger", number, actors, {"scenes": 6}), decide)
                 assert (ran.findings, ran.problem) == ((), "")
                 assert ran.acked > 30
+
+
+@pytest.mark.slow
+def test_a_campaign_counts_which_faults_befell_and_which_were_missed(memory):
+    greeting = Greeting(GENERIC, "", str(memory / "explorer"), road="processes")
+    with Explorer(greeting) as explorer:
+        found = explorer.explore("bpr:2", 1, Budget(SECONDS, 40), faults=("kill", "io:EIO"))
+    counted = found.counted
+    assert not found.failures
+    assert counted.befell.keys() == {"kill", "io:EIO"}
+    assert sum(counted.befell.values()) + counted.missed == counted.schedules == 40
+    assert counted.missed < 30
