@@ -31,7 +31,7 @@ from crashlab.writers.load import extend_path
 from crashlab.writers.record.seccomp import seccomp_problem
 
 OWN = ("kills", "states", "hazards", "program", "seccomp")
-BY_NAME = ("autopsy", "campaign")  # a gigabyte of files, minutes: not unless asked for
+BY_NAME = ("autopsy", "campaign", "report")  # a gigabyte of files, minutes: not unless asked for
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
@@ -60,7 +60,8 @@ def bench(
     """Measure, beside what a user would do instead. NAMES default to all.
 
     Benches of its own: kills, states, hazards, program, seccomp; by name only autopsy, which builds a gigabyte, and
-    campaign, which takes minutes: what events and reports cost, and two dask workers beside one.
+    campaign, which takes minutes: what events and reports cost, and two dask workers beside one; and report, a page
+    built from a gigabyte of records.
     crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
@@ -122,6 +123,10 @@ def _figures(
 
         chosen = config.subject(pick_subject(config, subject))
         yield from bench_campaign(chosen, seed=seed, rounds=rounds, workspace=workspace)
+    elif name == "report":
+        from crashlab.report.bench import bench_report
+
+        yield from bench_report(seed=seed, rounds=rounds, workspace=workspace)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
     elif name == "seccomp":

@@ -68,15 +68,16 @@ def comparison_tables(found: Comparison) -> tuple[Table, ...]:
         Table("Findings", ("finding", "A", "B", "change"), found.findings),
         Table(
             "Failures",
-            (*head, "B minus A, 95 % interval"),
+            (*head, "B - A, 95 %"),
             tuple((each.what, each.a, each.b, each.effect) for each in found.failures),
             note="Shares in percentage points; interval by Newcombe's method.",
         ),
         Table(
             "What was measured",
-            (*head, "B minus A, 95 % interval"),
+            (*head, "B - A, 95 %"),
             tuple((each.what, each.a, each.b, each.effect) for each in found.measures),
-            note="Percentiles with their 95 % interval; that of the difference is made of both (MOVER).",
+            note="Percentiles with their 95 % interval; that of the difference is made of both (MOVER). The runs were "
+            "not side by side: another load of the machine is a difference of times, too.",
         ),
     ]
     return tuple(table.first(ROWS_MAX) for table in tables if table.rows)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from crashlab.report.numbers import duration
 from crashlab.report.plain import one_line
+from crashlab.report.study_drawings import study_tables
 from crashlab.report.summary.facts import Found, Summary
 from crashlab.report.tables import (
     Table,
@@ -53,6 +54,7 @@ def _parts(summary: Summary, rows_max: int) -> Iterator[str]:
         yield from (f"… and {len(summary.findings) - FINDINGS_MAX} more findings; `--format json` has all.", "")
     tables: list[Table] = [gate_rows(report) for report in summary.gates]
     tables.append(findings_table(summary))
+    tables += study_tables(summary.study)
     tables += [heat_table(heat) for heat in summary.heat if summary.cells]
     tables += [*exposure_tables(summary), latency_table(summary), phases_table(summary), coverage_table(summary)]
     tables += [cells_table(summary), environment_table(summary)]

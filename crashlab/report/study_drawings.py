@@ -12,7 +12,7 @@ from crashlab.report.svg.bars import BARS_MAX, distribution_bars
 from crashlab.report.svg.curves import LINES_MAX, exposure_curves
 from crashlab.report.tables import NOTE, PERCENTILES, Table
 
-__all__ = ["study_parts"]
+__all__ = ["study_parts", "study_tables"]
 
 ROWS_MAX = 400
 _EXPOSURES = {
@@ -37,8 +37,18 @@ def study_parts(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         "effects": _effects([event for event in events if event["kind"] == "study.effect"]),
         "exposure": list(_curves(cells)),
         "times": list(_bars(timed)),
+        "common": _common(events),
         "remarks": sorted({str(line) for event in events for line in event.get("remarks") or ()}),
     }
+
+
+def study_tables(events: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """Yield the tables of a study alone, for formats without drawings."""
+    parts = study_parts(events)
+    if parts is not None:
+        yield parts["effects"]
+        for each in (*parts["exposure"], *parts["times"]):
+            yield each.table
 
 
 def _curves(cells: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
@@ -64,11 +74,12 @@ def _bars(timed: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
 
 
 def _distributions(events: Sequence[Mapping[str, Any]], key: str) -> Iterator[tuple[int, str, Distribution]]:
+    varied = _varied(events)
     for number, event in enumerate(events):
         raw = event.get(key)
         if isinstance(raw, Mapping) and raw.get("n"):
             clock = raw.get("clock", event.get("clock", ""))
-            yield number, f"{_name(event)} [{clock}]", _distribution(raw)
+            yield number, f"{_name(event, varied)} [{clock}]", _distribution(raw)
 
 
 def _distribution(raw: Mapping[str, Any]) -> Distribution:
@@ -89,8 +100,25 @@ def _axes(event: Mapping[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in axes.items()} if isinstance(axes, Mapping) else {}
 
 
-def _name(event: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in _axes(event).items())
+def _varied(events: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Axes with more than one value: the others need no telling cell by cell."""
+    values: dict[str, set[str]] = {}
+    for event in events:
+        for name, value in _axes(event).items():
+            values.setdefault(name, set()).add(value)
+    return {name for name, each in values.items() if len(each) > 1}
+
+
+def _common(events: Sequence[Mapping[str, Any]]) -> str:
+    """What all cells have, in one line."""
+    cells = [axes for event in events if (axes := _axes(event))]
+    varied = _varied(events)
+    return " ".join(f"{name}={value}" for name, value in (cells[0] if cells else {}).items() if name not in varied)
+
+
+def _name(event: Mapping[str, Any], varied: set[str]) -> str:
+    axes = _axes(event)
+    return " ".join(f"{name}={value}" for name, value in axes.items() if name in varied) or "the one cell"
 
 
 def _alike(cells: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> set[int]:
@@ -108,5 +136,5 @@ def _table(title: str, named: Sequence[tuple[int, str, Distribution]]) -> Table:
 
 
 def _effects(events: Sequence[Mapping[str, Any]]) -> Table:
-    rows = tuple(tuple(str(event.get(name, "")) for name in ("text", "clock", "method")) for event in events)
-    return Table("Effects", ("effect, with its 95 % interval", "clock", "how"), rows).first(ROWS_MAX)
+    rows = tuple(tuple(str(event.get(name, "")) for name in ("clock", "method", "text")) for event in events)
+    return Table("Effects", ("clock", "how", "effect, with its 95 % interval"), rows).first(ROWS_MAX)

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from crashlab.report.numbers import duration
 from crashlab.report.plain import one_line, printable
+from crashlab.report.study_drawings import study_tables
 from crashlab.report.summary.facts import Found, Summary
 from crashlab.report.tables import (
     Table,
@@ -67,6 +68,7 @@ class SummaryText:
         for error in summary.errors[:1]:
             yield from _wrapped(f"ERROR: {one_line(error)}", width, "  ", "yellow")
         tables: list[Table] = [gate_rows(report) for report in summary.gates]
+        tables += study_tables(summary.study)
         tables += [heat_table(heat) for heat in summary.heat if heat.param]
         tables += [*exposure_tables(summary), latency_table(summary), phases_table(summary), coverage_table(summary)]
         tables += [cells_table(summary), environment_table(summary)]

@@ -125,7 +125,13 @@ class Fold:
                 self.findings.add(outcome, self._config(), CALLS)
             self.findings.count(swept.identities, CALLS)
         elif kind.startswith(STUDY):
-            self._keep(self._study, {"kind": kind, **self._decode(dict, data)}, STUDY_MAX, "events of a study")
+            told = self._decode(dict, data)
+            self._keep(self._study, {"kind": kind, **told}, STUDY_MAX, "events of a study")
+            if kind == f"{STUDY}started":
+                run = msgspec.structs.replace(self._decode(Run, data), command="cadence")
+                self._keep(self._runs, run, RUNS_MAX, "runs")
+            elif kind == f"{STUDY}finished":
+                self._seconds, self._stop = float(told.get("seconds") or 0.0), str(told.get("stop", ""))
 
     def _trial(self, trial_id: str, data: bytes | msgspec.Raw) -> None:
         trial = self._outcome(data).outcome

@@ -8,6 +8,7 @@ import pytest
 
 from crashlab.errors import UsageError
 from crashlab.model.event import Event
+from crashlab.report.bench import bench_report
 from crashlab.report.compare import compare
 from crashlab.report.formats import render, render_comparison
 from crashlab.report.page import page_html
@@ -138,6 +139,14 @@ def test_the_page_stays_small_however_much_there_is(summary):
     data["findings"] = [{**data["findings"][0], "identity": f"i{number}"} for number in range(500)]
     data["cells"] = [{**data["cells"][0], "params": {"n": number}} for number in range(1000)]
     assert len(render("html", msgspec.convert(data, type(summary)))) < 8_000_000
+
+
+def test_the_bench_builds_the_page_in_a_process_of_its_own(tmp_path):
+    (figure,) = bench_report(seed=1, rounds=1, workspace=str(tmp_path), trials=300)
+    assert figure.trials == 300
+    assert 20_000 < figure.page_bytes < 8_000_000
+    assert "wanted: under 20 s, 500 MB, 8 MB: met" in str(figure)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_jinja2_it_says_so_by_name(summary, monkeypatch):
