@@ -6,47 +6,42 @@ KEEP is a directory for the files of all runs; runs that are there already are j
 """
 
 import argparse
-import queue
+import os
 import re
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 from crashlab.diagnosis.autopsy.confusion import WAYS, Judged, judge, table, truth_of
 from crashlab.engine.environment import environment_stamp
-from crashlab.gallery.host import Host
 from crashlab.gallery.mechanisms import load_exhibits
-from crashlab.gallery.telling import Result
 
 PAGE = Path(__file__).with_name("autopsy-matrix.md")
-WORDS = {"files": "files only", "ledger": "with the ledger", "backup": "with an early copy", "both": "with both"}
+PLAYER = Path(__file__).with_name("play_with_looks.py")
+WORDS = {
+    "files": "files only",
+    "ledger": "with the ledger",
+    "backup": "with an early copy",
+    "live": "with looks at the living",
+    "all": "with all three",
+}
 
 
 def play(wanted: list[tuple[str, int, Path]], jobs: int) -> list[str]:
-    """Play what is not kept yet; returns why exhibits could not be played."""
-    problems: list[str] = []
-    hosts: queue.SimpleQueue[Host] = queue.SimpleQueue()
-    with ExitStack() as stack:
-        for _ in range(jobs):
-            hosts.put(stack.enter_context(Host()))
+    """Play what is not kept yet, each in a process of its own; returns why exhibits could not be played."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # a process with threads is not to be forked
 
-        def one(each: tuple[str, int, Path]) -> None:
-            name, seed, place = each
-            if place.exists():
-                return
-            place.parent.mkdir(parents=True, exist_ok=True)
-            host = hosts.get()
-            try:
-                telling = host.play(load_exhibits()[name], seed, control=False, keep=place)
-            finally:
-                hosts.put(host)
-            if telling.result is not Result.AS_EXPECTED:
-                problems.append(f"{name}: {telling.result}, {telling.why or telling.differs}")
+    def one(each: tuple[str, int, Path]) -> str:
+        name, seed, place = each
+        if place.exists():
+            return ""
+        line = [sys.executable, str(PLAYER), name, str(seed), str(place)]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        return (done.stderr.strip().splitlines() or ["no reason"])[-1] if done.returncode else ""
 
-        with ThreadPoolExecutor(jobs) as pool:
-            list(pool.map(one, wanted))
-    return problems
+    with ThreadPoolExecutor(jobs) as pool:
+        return [problem for problem in pool.map(one, wanted) if problem]
 
 
 def _judge(each: tuple[str, Path]) -> tuple[str, dict[str, Judged]]:
@@ -57,14 +52,16 @@ def _judge(each: tuple[str, Path]) -> tuple[str, dict[str, Judged]]:
 def summary(runs: list[tuple[str, dict[str, Judged]]]) -> str:
     """The bars, for each way of asking."""
     lines = [
-        "| asked | runs | first set has the true one | among the first three | wrong and sure |",
-        "|---|---|---|---|---|",
+        "| asked | runs | first set has the true one | among the first three | wrong and sure | sets: mean, largest |",
+        "|---|---|---|---|---|---|",
     ]
     for way in WAYS:
         judged = [ways[way] for _, ways in runs]
         right, three = sum(each.right for each in judged), sum(each.truth in each.three for each in judged)
         sure = sum(each.wrong_and_sure for each in judged)
-        lines.append(f"| {WORDS[way]} | {len(judged)} | {right} | {three} | {sure} |")
+        sizes = [len(each.first) for each in judged]
+        span = f"{sum(sizes) / len(sizes):.1f}, {max(sizes)}"
+        lines.append(f"| {WORDS[way]} | {len(judged)} | {right} | {three} | {sure} | {span} |")
     acquitted = [ways["files"] for _, ways in runs if ways["files"].truth == "none"]
     healthy = sum(each.verdict == "healthy" for each in acquitted)
     return "\n".join([*lines, "", f"Acquitted called healthy: {healthy} of {len(acquitted)}."])
