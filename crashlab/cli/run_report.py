@@ -71,11 +71,15 @@ def _print(console: Console, tally: Tally, records: Path, config: str) -> None:
         finding = next(f for f in example.findings if f.identity == identity)
         say(f"FAIL {identity} in {count} trials", "bold red")
         say(f"  fault      {example.case.fault}  seed {example.case.seed}")
+        state = str(finding.evidence.get("state", ""))  # of a batch, the one that shows it
+        if state:
+            say(f"  state      {state}")
         say(f"  seen       {one_line(finding.message)}")
-        if example.case_dir:
-            if os.path.exists(autopsied := os.path.join(example.case_dir, AUTOPSY)):
+        case_dir = str(finding.evidence.get("case_dir", "")) or example.case_dir
+        if case_dir:
+            if os.path.exists(autopsied := os.path.join(case_dir, AUTOPSY)):
                 say(f"  autopsy    {autopsied}")
-            say(f"  replay     {replay_command(example.case_dir, config)}")
-            if parsed_state(example.case) is not None:
-                say(f"  reduce     {reduce_command(example.case_dir, config)}")
+            say(f"  replay     {replay_command(case_dir, config)}")
+            if state or parsed_state(example.case) is not None:
+                say(f"  reduce     {reduce_command(case_dir, config)}")
     say(f"records: {records}")

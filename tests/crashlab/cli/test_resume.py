@@ -155,6 +155,8 @@ def test_findings_and_states_end_a_run_by_name(crashlab, project):
     assert "the budget of findings was used up" in answer.out
     assert "FAIL durability/" in answer.out
     assert " crash states, " in answer.out
+    assert "  state      kill@op=" in answer.out
+    assert "  reduce     crashlab reduce " in answer.out
     assert len(told(project.runs()[0])) < 9
     case = next((project.runs()[0] / "cases").iterdir())
     assert {"case.json", "timeline.txt", "trace"} <= {path.name for path in Path(case).iterdir()}
