@@ -138,4 +138,4 @@ def test_what_a_killed_program_leaves_is_healthy(tmp_path, name, trials):
     told = json.loads(done.stdout)
     print(f"{name}: {told['judged']} killed runs, {told['failures']} not called healthy: {told['findings']}")
     assert done.returncode == 0, told["findings"]
-    assert told["judged"] > trials / 10
+    assert told["judged"] > trials / 50  # they are short: most moments come when they have ended
