@@ -142,7 +142,7 @@ def _share(what: str, a: Counts, b: Counts) -> Change:
 
 def _measures(a: Summary, b: Summary) -> Iterator[Change]:
     said = {"frames": "frames only in the WAL", "rows": "acked rows only in the WAL"}
-    said["seconds"] = "age of the oldest row only in the WAL"
+    said["seconds"] = "age of the oldest of them"
     here, there = _overall(a), _overall(b)
     for metric in METRICS if here and there else ():
         yield from _percentiles(said[metric], getattr(here, metric), getattr(there, metric))

@@ -39,6 +39,8 @@ class ComparisonText:
                     f"  {one_line(name)}: {one_line(said)}",
                 )
             )
+        for letter, where in zip("AB", found.where, strict=True):
+            yield _line(Text(f"{letter}  {where}", style="dim"))
         for table in comparison_tables(found):
             yield Text()
             for line in table_lines(table, max(40, options.max_width)):
@@ -55,6 +57,7 @@ def comparison_markdown(found: Comparison) -> str:
     lines = ["## What changed", ""]
     for letter, name, answer, said in zip("AB", found.names, found.answers, found.totals, strict=True):
         lines.append(f"- **{letter}** {escaped(answer.word)}, {escaped(name)}: {escaped(said)}")
+    lines += [f"- {letter}: {escaped(where)}" for letter, where in zip("AB", found.where, strict=True)]
     lines.append("")
     for table in comparison_tables(found):
         lines += table_markdown(table)
