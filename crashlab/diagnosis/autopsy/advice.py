@@ -6,7 +6,8 @@ __all__ = ["ask_next", "do_not", "why"]
 
 _BY_LETTER = {
     "A": "is a program still running that had it open? 'crashlab autopsy --live FILE --into DIR' (Linux): a deleted"
-    " main file or -wal still holds commits; copy it out before that program ends",
+    " main file or -wal still holds commits; copy it out before that program ends. What --live says, saved by"
+    " --format json, tells mechanisms apart here: --seen",
     "B": "the version of SQLite in every program that writes it ('select sqlite_version()'): 3.7.0 to 3.51.2 have the"
     " WAL-reset defect, but for 3.44.6 and 3.50.7",
     "C": "the file system it lies on ('findmnt -T FILE'), on every machine and in every container that opens it, and"
