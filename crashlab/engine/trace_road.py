@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from crashlab.engine.explore import Explored, ExploreOrder
-from crashlab.engine.judge import JudgeOrder
+from crashlab.engine.judge import JudgeOrder, clear_run
 from crashlab.engine.recording import Recording, record
 from crashlab.engine.recordings import Recordings
 from crashlab.engine.road import broke, make_order
@@ -149,19 +149,23 @@ class TraceRoad:
         sample: float,
         recovery: int,
     ) -> Explored:
+        scratch = self._workspace.make_run()
         with self._slots.use() as slot:
             task = ExploreOrder(
                 case,
                 recording.order,
                 recording.directory,
                 models,
-                str(self._workspace.make_run() / "explore"),
+                str(scratch / "explore"),
                 self._keep if keep else "",
                 self._environment,
                 sample,
                 recovery=recovery,
             )
-            return slot.judge.explore(task, seconds)
+            try:
+                return slot.judge.explore(task, seconds)
+            finally:
+                clear_run(str(scratch))
 
     def close(self) -> None:
         """End every process; the recordings go with the workspace."""

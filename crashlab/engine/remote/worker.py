@@ -4,6 +4,7 @@ import atexit
 import os
 import platform
 import threading
+import traceback
 
 import msgspec
 
@@ -46,7 +47,7 @@ def _run(order: TrialOrder) -> TrialAnswer:
     key = msgspec.msgpack.encode(order.subject)
     try:
         road, versions = _take(order.subject, key)
-    except CrashlabError as error:
+    except (CrashlabError, OSError) as error:
         return msgspec.structs.replace(answer, broke=str(error))
     try:
         differ = order.versions.differences(versions)
@@ -56,6 +57,8 @@ def _run(order: TrialOrder) -> TrialAnswer:
         return msgspec.structs.replace(answer, outcome=outcome, files=files)
     except CrashlabError as error:
         return msgspec.structs.replace(answer, broke=str(error))
+    except Exception:  # told to the lab, which may be far away
+        return msgspec.structs.replace(answer, broke=f"a defect of crashlab: {traceback.format_exc(limit=-4)}")
     finally:
         _give_back(key)
 
