@@ -47,6 +47,7 @@ class Play:
         self.reads: list[Read] = []
         self.wal_index = ""
         self.beginning: Callable[[int, int], object] | None = None
+        self.ended: Callable[[], object] | None = None
 
     def bodies(self) -> list[Callable[[], None]]:
         """What each actor does, in their order.
@@ -78,6 +79,8 @@ class Play:
         finally:
             if not turns.adopted:
                 turns.end()
+                if self.ended is not None:
+                    self.ended()
             if not turns.gave_up:  # then others stand inside their connections; the road closes those at the end
                 self._phases.enter(MARK_CLOSE)
                 self._instance.close()

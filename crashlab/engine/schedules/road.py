@@ -37,7 +37,7 @@ from crashlab.model.finding import Finding
 from crashlab.model.schedule import Script, Segment
 from crashlab.model.seed import subseed
 from crashlab.sqlite.library import find_library
-from crashlab.sqlite.tap import Recorder, Tap
+from crashlab.sqlite.tap import Recorder, Seed, Tap
 from crashlab.writers.order import Order
 from crashlab.writers.schedule.context import ScheduledContext
 from crashlab.writers.schedule.decide import Decide, Mark
@@ -86,8 +86,10 @@ class ThreadsRoad:
         self._runs = itertools.count()
         self._log = MemoryLog()
         self._recorder: Recorder | None = None
-        self._tap = Tap(gate=PointGate(self.turns), module=module)
         library = find_library(module)
+        waits = library.has("ENABLE_SETLK_TIMEOUT")
+        self._randomness = Seed(0)  # a program may write what `randomblob()` gives; the generic workload does not
+        self._tap = Tap(self._randomness, gate=PointGate(self.turns, waits_in_the_system=waits), module=module)
         self.engine = f"{library.version} {library.source_id}"
 
     def __enter__(self) -> Self:
@@ -108,10 +110,11 @@ class ThreadsRoad:
         if getattr(decide, "records", False) and self._recorder is None:  # from then on all runs are recorded
             self._tap.uninstall()
             self._recorder = Recorder(self._log, self._root)  # type: ignore[arg-type]
-            self._tap = Tap(gate=PointGate(self.turns), recorder=self._recorder, module=self._module)
+            self._tap = Tap(self._randomness, gate=PointGate(self.turns), recorder=self._recorder, module=self._module)
             self._tap.install()
         self._log.records.clear()
-        self._tap.bindings.restart_randomness()
+        if self.subject != GENERIC:
+            self._randomness.attached(self._tap)
         self._phases = Phases(self.turns, self._module)
         context = ScheduledContext(order, 0, self._open, self.turns)
         try:
@@ -137,6 +140,8 @@ class ThreadsRoad:
         if not tell:
             play = Play(self.workload, script, turns, context, self._phases, decide)
             self._faults = self._faults_of(play, context)
+            if self.subject == GENERIC and self._recorder is None:
+                play.ended = self._let_go
             turns.start(play.bodies(), self._limits.points_max, plain=self.subject == GENERIC)
             wait_for_end(turns, self._limits)
             return play, ()
@@ -157,7 +162,7 @@ class ThreadsRoad:
         self._tap.uninstall()
         try:
             turns.passed_on, turns.marked = teller.passed_on, teller.marked
-            with Tap(teller, gate=PointGate(turns), recorder=self._recorder, module=self._module):
+            with Tap(self._randomness, teller, gate=PointGate(turns), recorder=self._recorder, module=self._module):
                 turns.start(play.bodies(), self._limits.points_max)
                 wait_for_end(turns, self._limits)
         finally:
@@ -231,6 +236,10 @@ class ThreadsRoad:
             return judge_states(
                 power_losses(died.records, directory.name, prepare, Path(scratch), digest), order, judge_one
             )
+
+    def _let_go(self) -> None:
+        self._tap.let_go()
+        self.turns.mapped.clear()
 
     def _close_what_is_open(self) -> None:
         """Close what the program left open: the next run must not find its locks."""

@@ -126,10 +126,7 @@ class Tap:
             _installed.remove(self)
         taken = [operation for vfs in self._vfses for operation in vfs.restore()]
         self._vfses.clear()
-        with self._closing:
-            for file in self.files.values():
-                Slot(file.address).value = file.methods
-            self.files.clear()
+        self.let_go()
         for listener in self.listeners:
             listener.detached(self)
         if sys.unraisablehook == self._struck:
@@ -153,6 +150,13 @@ class Tap:
         """See the files that are opened from now on."""
         for vfs in self._vfses:
             vfs.show(Operation.OPEN)
+
+    def let_go(self) -> None:
+        """See no more of the files that are open now."""
+        with self._closing:
+            for file in self.files.values():
+                Slot(file.address).value = file.methods
+            self.files.clear()
 
     def role_of(self, name: str) -> Role:
         """What a path is to SQLite, from how it was opened, else from its name."""

@@ -17,15 +17,21 @@ _LOCK_TIMEOUT = 34  # https://sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
 
 
 class PointGate:
-    """Stands before all operations and counts the grants of `turns` down; see `crashlab.sqlite.tap.gate`."""
+    """Stands before all operations and counts the grants of `turns` down; see `crashlab.sqlite.tap.gate`.
 
-    def __init__(self, turns: Turns) -> None:
+    `waits_in_the_system`: whether this SQLite may be built with SQLITE_ENABLE_SETLK_TIMEOUT.
+    """
+
+    def __init__(self, turns: Turns, *, waits_in_the_system: bool = True) -> None:
         self._turns = turns
+        self._waits_in_the_system = waits_in_the_system
 
     def stand_before(self, operation: Operation, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return what SQLite calls in the place of `function`."""
         if operation is Operation.SLEEP:
             return self._sleeping(function)
+        if operation is Operation.FILE_CONTROL:
+            function = self._controlling(function)
         turns, code, append = self._turns, CALLS[operation], self._turns.trace.append
 
         def passing(*arguments: Any) -> Any:
@@ -42,8 +48,6 @@ class PointGate:
             append(rc & 0xFF if rc else 0)
             return rc
 
-        if operation is Operation.FILE_CONTROL:
-            return self._controlling(passing)
         if operation is Operation.SHM_MAP:
             return self._mapping(passing)
         if operation in (Operation.SHM_UNMAP, Operation.CLOSE):
@@ -63,14 +67,16 @@ class PointGate:
 
         return sleeping
 
-    def _controlling(self, passing: Callable[..., Any]) -> Callable[..., Any]:
+    def _controlling(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A build with SQLITE_ENABLE_SETLK_TIMEOUT would wait for locks inside the system; let it ask, and sleep."""
+        if not self._waits_in_the_system:
+            return function
         turns = self._turns
 
         def controlling(file: int, opcode: int, pointer: int | None) -> Any:
             if opcode == _LOCK_TIMEOUT and turns.on and pointer:
                 ctypes.c_int.from_address(pointer).value = 0
-            return passing(file, opcode, pointer)
+            return function(file, opcode, pointer)
 
         return controlling
 
