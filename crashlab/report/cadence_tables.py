@@ -4,16 +4,27 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from crashlab.decide.statistics import format_rate
-from crashlab.decide.study.axes import AUTOCHECKPOINT, CADENCE, MODE, RATE, READER, SIZE, SYNCHRONOUS, Cell
-from crashlab.decide.study.distribution import Distribution, Quantile
-from crashlab.decide.study.results import CellResult, LatencyResult, StudyResult
+from crashlab.decide.study.axes import (
+    AUTOCHECKPOINT,
+    CADENCE,
+    MODE,
+    OFF,
+    RATE,
+    READER,
+    SIZE,
+    SYNCHRONOUS,
+    Cell,
+    how_often,
+)
+from crashlab.decide.study.distribution import Clock, Distribution, Quantile
+from crashlab.decide.study.results import CellResult, StudyResult
 from crashlab.decide.study.text import number
 
 __all__ = ["Table", "answer_lines", "comparison_lines", "head_lines", "study_tables"]
 
 UNBOUNDED, UNRESOLVED = "unbounded", "too short"
 ROWS_MAX = 60
-COMPARISONS_SHOWN = 12
+EACH_SHOWN = 6
 _CROSSED = (AUTOCHECKPOINT, READER, RATE, SYNCHRONOUS, SIZE)
 _STEPPED = "stepped clock: seconds only mean waiting, and the same seed gives the same figures"
 _REAL = "real time, on the disk named above"
@@ -54,24 +65,28 @@ def study_tables(study: StudyResult) -> Iterator[Table]:
             yield table
     rest = _rest(study, base)
     if rest:
-        yield _plain(rest)
+        yield _plain(study, rest)
     if study.latencies:
-        yield _latency(study.latencies)
+        yield _latency(study)
 
 
 def answer_lines(study: StudyResult) -> list[tuple[str, list[str]]]:
     """The recommendation as (heading, lines)."""
     advice = study.recommendation
     if advice is None:
-        return [("No answer", ["Nothing was measured."])]
+        return [("No answer", ["It ended before its recommendation." if study.cells else "Nothing was measured."])]
     return [(advice.says, list(advice.reasons)), ("Limits", list(advice.limits))]
 
 
-def comparison_lines(study: StudyResult, shown: int = COMPARISONS_SHOWN) -> list[str]:
-    """The comparisons that people look for first: modes, then what differs in real time."""
-    first = [effect for effect in study.effects if effect.differs == MODE]
-    then = [effect for effect in study.effects if effect.differs != MODE and effect.clock == "real"]
-    chosen = [*first, *then][:shown]
+def comparison_lines(study: StudyResult) -> list[str]:
+    """The comparisons that people look for first: the modes in real time and over time, then all else in real time."""
+    modes = [effect for effect in study.effects if effect.differs == MODE]
+    groups = (
+        [effect for effect in modes if effect.clock == Clock.REAL],
+        [effect for effect in modes if effect.clock != Clock.REAL],
+        [effect for effect in study.effects if effect.differs != MODE and effect.clock == Clock.REAL],
+    )
+    chosen = [effect for group in groups for effect in sorted(group, key=lambda e: _off_base(study, e.a))[:EACH_SHOWN]]
     lines = [f"{effect.text[:1].upper()}{effect.text[1:]}{_elsewhere(study, effect.a)}" for effect in chosen]
     if len(study.effects) > len(chosen):
         lines.append(f"… and {len(study.effects) - len(chosen)} more in the records (study.effect).")
@@ -81,7 +96,8 @@ def comparison_lines(study: StudyResult, shown: int = COMPARISONS_SHOWN) -> list
 def _row(study: StudyResult, fixed: dict[str, str]) -> list[CellResult]:
     """The cells that differ from the base in the cadence, and in what is fixed."""
     wanted = {name: value for name, value in {**study.base, **fixed}.items() if name != CADENCE}
-    return [cell for cell in study.cells if all(cell.cell.axes.get(n) == v for n, v in wanted.items())]
+    found = [cell for cell in study.cells if all(cell.cell.axes.get(n) == v for n, v in wanted.items())]
+    return sorted(found, key=lambda cell: how_often(cell.cell.axes.get(CADENCE, OFF)))
 
 
 def _exposure(cells: Sequence[CellResult]) -> Table:
@@ -179,30 +195,29 @@ def _rest(study: StudyResult, base: Sequence[CellResult]) -> list[CellResult]:
     return [cell for cell in study.cells if str(cell.cell) not in shown]
 
 
-def _plain(cells: Sequence[CellResult]) -> Table:
-    rows = [(_differs(cell.cell), _brief(cell, power=False), cell.seconds.over) for cell in cells[:ROWS_MAX]]
+def _plain(study: StudyResult, cells: Sequence[CellResult]) -> Table:
+    rows = [(_against(study, cell.cell), _brief(cell, power=False), cell.seconds.over) for cell in cells[:ROWS_MAX]]
     note = "p95 seconds, p95 rows, highest -wal (stepped)"
     if len(cells) > ROWS_MAX:
         note += f"; {len(cells) - ROWS_MAX} more in the records"
     return Table("Other cells", note, ("cell", "exposure", "over"), tuple(rows))
 
 
-def _differs(cell: Cell) -> str:
-    return " ".join(f"{name}={value}" for name, value in cell.axes.items() if name in (CADENCE, MODE, READER)) or str(
-        cell
+def _against(study: StudyResult, cell: Cell) -> str:
+    """A cell by its cadence, and by what it has other than the base."""
+    others = (
+        f"{name}={value}"
+        for name, value in cell.axes.items()
+        if name not in (CADENCE, RATE) and study.base.get(name) != value
     )
+    return " ".join((cell.axes.get(CADENCE, ""), *others))
 
 
-def _latency(latencies: Sequence[LatencyResult]) -> Table:
-    varied = [
-        name for name in latencies[0].cell.axes if len({latency.cell.axes[name] for latency in latencies}) > 1
-    ] or [CADENCE]
+def _latency(study: StudyResult) -> Table:
+    latencies = study.latencies
     rows = tuple(
         (
-            " ".join(
-                latency.cell.axes.get(name, "") if name != SIZE else f"size {latency.cell.axes[name]}"
-                for name in varied
-            ),
+            _against(study, latency.cell),
             *_percentiles(latency.checkpoint_ms),
             *_percentiles(latency.stall_ms),
             f"{latency.wal_bytes_max / 2**20:.2f}",
@@ -211,16 +226,19 @@ def _latency(latencies: Sequence[LatencyResult]) -> Table:
         for latency in latencies
     )
     head = (
-        " ".join(varied),
-        "checkpoint ms: p50/p95/p99/max",
+        "cadence",
+        "checkpoint ms",
         "n",
-        "writer stall ms: p50/p95/p99/max",
+        "writer stall ms",
         "n",
         "-wal MiB",
         "in checkpoints",
     )
     rate = latencies[0].cell.axes.get(RATE, "")
-    note = f"{_REAL}, {rate} writes a second, {latencies[0].rounds} rounds in turns; intervals are in the records"
+    note = (
+        f"p50/p95/p99/max in {_REAL}, {rate} writes a second, {latencies[0].rounds} rounds in turns; "
+        "intervals are in the records"
+    )
     return Table("Checkpoint latency and writer stall", note, head, rows)
 
 
@@ -240,6 +258,10 @@ def _with_interval(found: Quantile) -> str:
     if found.low is None or found.high is None:
         return f"{number(found.value)} (no interval)"
     return f"{number(found.value)} ({number(found.low)}-{number(found.high)})"
+
+
+def _off_base(study: StudyResult, cell: Cell) -> int:
+    return sum(study.base.get(name) != value for name, value in cell.axes.items() if name not in (CADENCE, RATE))
 
 
 def _elsewhere(study: StudyResult, cell: Cell) -> str:

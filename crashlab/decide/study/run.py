@@ -129,7 +129,6 @@ class Study:
                 disk=at_disk,
             )
             stop = "completed"
-            latencies: list[LatencyResult] = []
             try:
                 reserve = min(
                     LATENCY_SHARE * options.seconds,
@@ -139,11 +138,11 @@ class Study:
                     self._cells.append(cell)
                     emitter.emit(Kind.CELL, **msgspec.to_builtins(cell))
                 self._run_timed(disk, until)
-                latencies = [_latency(planned, rounds) for planned, rounds in self._rounds if rounds]
-                for latency in latencies:
-                    emitter.emit(Kind.LATENCY, **msgspec.to_builtins(latency))
             except KeyboardInterrupt:
                 stop = "interrupted"
+        latencies = [_latency(planned, rounds) for planned, rounds in self._rounds if rounds]
+        for latency in latencies:
+            emitter.emit(Kind.LATENCY, **msgspec.to_builtins(latency))
         if stop == "completed" and any(line.startswith("budget: ") for line in self._left_out):
             stop = "budget"
         samples = {str(planned.cell): rounds for planned, rounds in self._rounds}
