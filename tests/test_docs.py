@@ -215,7 +215,8 @@ def test_configuration_page_has_every_key(title: str, kind: type[msgspec.Struct]
         default = field.default
         if field.name in shown and isinstance(default, str | int):
             shown_default = shown[field.name].strip("`")
-            assert shown_default == (f'"{default}"' if isinstance(default, str) else str(default)), field.name
+            written = str(default).lower() if isinstance(default, bool) else str(default)
+            assert shown_default == (f'"{default}"' if isinstance(default, str) else written), field.name
 
 
 def generated(page: str, what: str) -> str:

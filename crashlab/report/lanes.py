@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from crashlab.engine.schedules.spans import Span
 from crashlab.report.plain import one_line
 
-__all__ = ["SPANS_MAX", "LaneSpan", "lanes_svg", "lanes_table"]
+__all__ = ["SPANS_MAX", "LaneSpan", "lane_spans", "lanes_svg", "lanes_table"]
 
 SPANS_MAX = 120
 """So many spans are drawn; a shrunk schedule has a few."""
@@ -35,6 +36,13 @@ class LaneSpan(msgspec.Struct, frozen=True):
     note: str = ""
     fault: str = ""
     marked: bool = False
+
+
+def lane_spans(spans: Sequence[Span]) -> list[LaneSpan]:
+    """Return what is drawn of a schedule's course."""
+    return [
+        LaneSpan(span.actor, span.calls, span.did, span.stopped, span.seen, marked=span.impossible) for span in spans
+    ]
 
 
 def lanes_svg(lanes: Sequence[str], spans: Sequence[LaneSpan], *, title: str = "who ran when") -> str:

@@ -154,7 +154,7 @@ def suspects() -> tuple[Suspect, ...]:
     """All mechanisms of the gallery, the acquitted left out; one may be there twice, with and without its sign."""
     found = []
     for exhibit in load_exhibits().values():
-        if exhibit.kind is not Kind.MECHANISM:
+        if exhibit.kind is not Kind.MECHANISM or not exhibit.in_default_run:  # a search for one is none of its own
             continue
         picture = {name: value for name, value in exhibit.picture.items() if name in FILE_SIDE}
         if exhibit.id in MUST:
