@@ -38,6 +38,7 @@ LATENCIES = {
     "exposure": "the lab: measuring exposure",
     "oracles": "the lab: judging",
 }
+_COMMANDS = {"": "crashlab gate", "kills": "crashlab run --fault … -- COMMAND", "lab": "trials in Python or pytest"}
 _WHERE = ("os", "machine", "cores", "python", "sqlite", "file_system")
 _STAMP = ("os", "machine", "cores", "python", "sqlite", "sqlite_source_id", "file_system")
 
@@ -85,7 +86,7 @@ def environment_table(summary: Summary) -> Table:
     """Where and how it ran: what every number needs beside it."""
     rows: list[tuple[str, str]] = []
     for run in summary.runs:
-        rows.append(("command", f"crashlab {run.command or 'gate'}"))
+        rows.append(("command", _COMMANDS.get(run.command, f"crashlab {run.command}")))
         rows += [("subject", run.subject), ("seed", str(run.seed))]
         rows += [("fault", fault) for fault in run.faults[:20]]
         if run.params:

@@ -26,7 +26,7 @@ class Findings:
         self._classes: dict[str, str] = {}
         self._witnesses: dict[str, list[Witness]] = {}
 
-    def add(self, trial: TrialFacts, config: str = "", counted: str = TRIALS) -> None:
+    def add(self, trial: TrialFacts, tail: tuple[str, ...] = (), counted: str = TRIALS) -> None:
         """Count each identity of a failing trial, and keep the trial if it is among the best witnesses.
 
         One that was kept with its story comes before one that was not; else the first.
@@ -42,7 +42,7 @@ class Findings:
             kept = self._witnesses.setdefault(name, [])
             better = trial.case_dir and any(not witness.case_dir for witness in kept)
             if len(kept) < WITNESSES_MAX or better:
-                kept.append(_witness(trial, finding.message, config))
+                kept.append(_witness(trial, finding.message, tail))
                 kept.sort(key=lambda witness: (not witness.case_dir, witness.story is None))
                 del kept[WITNESSES_MAX:]
 
@@ -67,9 +67,8 @@ class Findings:
         )
 
 
-def _witness(trial: TrialFacts, message: str, config: str) -> Witness:
+def _witness(trial: TrialFacts, message: str, tail: tuple[str, ...]) -> Witness:
     case, directory = trial.case, trial.case_dir
-    tail = ["--config", config] if config else []
     computed = "@op=" in case.fault
     return Witness(
         trial.trial_id,

@@ -122,7 +122,7 @@ class Fold:
         elif kind == EventKind.SWEPT:
             swept = self._decode(_SweptData, data)
             for outcome in swept.outcomes:
-                self.findings.add(outcome, self._config(), CALLS)
+                self.findings.add(outcome, self._tail(), CALLS)
             self.findings.count(swept.identities, CALLS)
         elif kind.startswith(STUDY):
             told = self._decode(dict, data)
@@ -140,7 +140,7 @@ class Fold:
             return
         self.trials.add(trial)
         if trial.findings and trial.verdict == "FAIL":
-            self.findings.add(trial, self._config())
+            self.findings.add(trial, self._tail())
         if trial.verdict == "ERROR" and len(self._errors) < ERRORS_MAX:
             self._errors.append(trial.error[:2000])
         if not self._settings and len(trial.settings) > 2:
@@ -176,11 +176,15 @@ class Fold:
         )
         self._keep(self._covered, covered, RUNS_MAX, "explorations")
         for outcome in explored.outcomes:
-            self.findings.add(outcome, self._config(), STATES)
+            self.findings.add(outcome, self._tail(), STATES)
         self.findings.count(explored.identities, STATES)
 
-    def _config(self) -> str:
-        return self._runs[-1].config if self._runs else ""
+    def _tail(self) -> tuple[str, ...]:
+        """What the commands of a witness end in: a configuration that is not the nearest, or the COMMAND again."""
+        run = self._runs[-1] if self._runs else Run()
+        if run.command == "kills":
+            return ("--", "COMMAND")  # records hold no command lines
+        return ("--config", run.config) if run.config else ()
 
     def _keep(self, kept: list[Any], new: Any, most: int, name: str) -> None:
         if len(kept) < most:
