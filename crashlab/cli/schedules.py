@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -29,6 +30,7 @@ from crashlab.engine.schedules.explore import Counted
 from crashlab.engine.schedules.faults import parse_faults
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX
+from crashlab.engine.schedules.processes.programs import PROGRAMS, SEPARATOR, Programs, parse_programs
 from crashlab.engine.schedules.strategies import EXHAUSTIVE, parse_strategy
 from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
@@ -51,7 +53,7 @@ EXIT_INCONCLUSIVE = 3
         exit_codes="0 none failed · 1 one failed · 2 usage · 3 no evidence · 130 interrupted.",
     ),
 )
-@click.argument("subject", required=False)
+@click.argument("words", nargs=-1, metavar="[SUBJECT | -- COMMAND ::: COMMAND …]")
 @config_option
 @budgets_option
 @click.option("--trials", type=click.IntRange(1, 10**9), help="Schedules at most.")
@@ -73,6 +75,8 @@ EXIT_INCONCLUSIVE = 3
     metavar="KINDS",
     help="What may befall an actor at any point: kill, power, io, or several with commas. Without it nothing does.",
 )
+@click.option("--database", metavar="NAME", help="Of commands: the database that they share, in the working directory.")
+@click.option("--serial", is_flag=True, help="Of commands: they must leave what they leave one after another.")
 @click.option(
     "--steps", type=click.IntRange(0, 100), default=STEPS_MAX, show_default=True, help="Of each lane at most; 0: all."
 )
@@ -81,7 +85,7 @@ EXIT_INCONCLUSIVE = 3
 @workspace_option
 @format_option
 def schedules(
-    subject: str | None,
+    words: tuple[str, ...],
     config_path: Path | None,
     budget: Budget,
     trials: int | None,
@@ -90,6 +94,8 @@ def schedules(
     engine: str,
     actors: str,
     faults: str,
+    database: str | None,
+    serial: bool,
     steps: int,
     params: tuple[str, ...],
     results: Path | None,
@@ -102,21 +108,27 @@ def schedules(
     database insert, read and checkpoint at random. Control passes before any call of SQLite to its operating system
     layer. Without --faults nothing is killed and nothing fails: whatever is found, an order of calls did it alone. A
     failing schedule is made smaller, replayed call for call, told as a story, and kept as a case.
+
+    COMMANDs are Python scripts or modules, each run whole in a process of its own, in a private copy of the working
+    directory. None may fail that does not when they run one after another; what they find is told, and not kept.
     """
     output = Output(formats)
     config = open_config(config_path)
     if budget.states is not None:
         raise UsageError("--budget states=…: schedules have no crash states; expected a time, trials=N or findings=N")
     chosen = parse_strategy(strategy)
+    programs = _programs(words, database, serial=serial)
+    subject = words[0] if words and programs is None else None
     generic = subject in (None, GENERIC)
     given = parse_params(params)
     plan = Plan(
-        subject=None if generic else _with(config.subject(str(subject)), given),
+        subject=_subject(config, subject, given, programs),
         strategy=str(chosen),
         seed=seed,
         budget=ScheduleBudget(budget.seconds or SECONDS, trials or budget.trials or 0, max(1, budget.findings or 1)),
         apsw=parse_engine(engine),
-        actors=actors,
+        actors=actors if programs is None else "processes",
+        programs=programs,
         faults=parse_faults(faults),
         steps_max=steps,
         mix=_mix(given) if generic else DRAWN,
@@ -128,11 +140,32 @@ def schedules(
     directory = make_run_directory(results or config.results_directory, "schedules")
     try:
         with Workspace(workspace) as space:
-            result = run_schedules(plan, space.make_run(), keep=directory / "cases", told=_Progress())
+            result = run_schedules(plan, space.make_run(), keep=directory / "cases" if programs is None else None, told=_Progress())
     finally:
         drop_run_directory(directory)  # only if there is nothing in it
     _report(result, output, config_path)
     return _EXIT.get(result.verdict, EXIT_INCONCLUSIVE)
+
+
+def _programs(words: tuple[str, ...], database: str | None, *, serial: bool) -> Programs | None:
+    """Read commands parted by `:::`; None for a subject."""
+    if SEPARATOR not in words:
+        if len(words) > 1:
+            raise UsageError(f"{len(words)} words: expected one SUBJECT, or `-- COMMAND ::: COMMAND`")
+        if database or serial:
+            raise UsageError("--database and --serial are of commands: expected `-- COMMAND ::: COMMAND`")
+        return None
+    if not database:
+        raise UsageError(
+            "which database do the commands share? Give its name in the working directory: --database app.db"
+        )
+    return Programs(parse_programs(words), str(Path.cwd()), database, serial)
+
+
+def _subject(config: Any, name: str | None, given: dict[str, str], programs: Programs | None) -> Subject | None:
+    if programs is not None:
+        return Subject(PROGRAMS, PROGRAMS)
+    return None if name in (None, GENERIC) else _with(config.subject(str(name)), given)
 
 
 def _with(subject: Subject, given: dict[str, str]) -> Subject:

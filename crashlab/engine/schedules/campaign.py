@@ -11,6 +11,7 @@ from crashlab.engine.schedules.client import Explorer
 from crashlab.engine.schedules.explore import Budget, Counted, Failure
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX, Greeting
+from crashlab.engine.schedules.processes.programs import Programs
 from crashlab.engine.schedules.story import program_text, tell
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits
 from crashlab.engine.subject import Subject
@@ -35,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     apsw: str = ""
     actors: str = "threads"
     faults: tuple[str, ...] = ()
+    programs: Programs | None = None
     mix: str = DRAWN
     steps_max: int = STEPS_MAX
     replays: int = REPLAYS
@@ -101,6 +103,7 @@ def greeting_for(plan: Plan, root: Path, *, calibrate: bool = True) -> Greeting:
         road=plan.actors,
         limits=plan.limits,
         calibrate=calibrate,
+        programs=plan.programs,
     )
 
 

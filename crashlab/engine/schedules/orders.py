@@ -4,6 +4,7 @@ import msgspec
 
 from crashlab.engine.schedules.explore import Budget, Counted, Failure
 from crashlab.engine.schedules.generic import DRAWN
+from crashlab.engine.schedules.processes.programs import Programs
 from crashlab.engine.schedules.ran import Ran
 from crashlab.engine.schedules.replay import Replayed
 from crashlab.engine.schedules.shrink import DEFAULT_SHRINK, ShrinkLimits, Shrunk
@@ -20,8 +21,8 @@ class Greeting(msgspec.Struct, frozen=True):
     """Which subject. `workload`: `module:attr`, "" for the generic one. `apsw`: the directory of another SQLite.
 
     `params` override the workload's own; `mix`: the letters that the generic workload draws, `lanes`: how many lanes it
-    has, from and to; `steps_max`: of each lane.
-    `road`: threads or processes. `calibrate`: whether explorations will be ordered at all.
+    has, from and to; `steps_max`: of each lane. `road`: threads or processes. `programs`: commands, in the place of a
+    workload. `calibrate`: whether explorations will be ordered at all.
     """
 
     subject: str
@@ -36,6 +37,7 @@ class Greeting(msgspec.Struct, frozen=True):
     road: str = "threads"
     limits: RunLimits = DEFAULT_LIMITS
     calibrate: bool = True
+    programs: Programs | None = None
 
 
 class Ready(msgspec.Struct, frozen=True):

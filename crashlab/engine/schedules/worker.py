@@ -15,6 +15,7 @@ from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
 from crashlab.engine.schedules.orders import STEPS_MAX, Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
+from crashlab.engine.schedules.processes.programs import ProgramsWorkload
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
 from crashlab.engine.schedules.ran import Road, StuckError
 from crashlab.engine.schedules.replay import Segments, replay
@@ -61,7 +62,11 @@ def main() -> int:
 def _serve(greeting: Greeting, turns: Any, out: Any) -> int:
     extend_path(greeting.path)
     module: ModuleType = load_apsw(greeting.apsw) if greeting.apsw else sqlite3
-    workload = load_workload(greeting.workload or GENERIC_WORKLOADS[greeting.road])
+    workload: Any
+    if greeting.programs is not None:
+        workload = ProgramsWorkload(greeting.programs)
+    else:
+        workload = load_workload(greeting.workload or GENERIC_WORKLOADS[greeting.road])
     root = Path(greeting.root)
     make = ProcessesRoad if greeting.road == ProcessesRoad.name else ThreadsRoad
     with make(workload, greeting.subject, root, module=module, limits=greeting.limits, turns=turns) as road:
@@ -97,6 +102,10 @@ def _serve(greeting: Greeting, turns: Any, out: Any) -> int:
 
 def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[Source, Costs, int]:
     source: Source
+    if isinstance(road.workload, ProgramsWorkload):
+        why = road.workload.measure(road.run)
+        if why:
+            raise SubjectError(f"the programs cannot be judged by what they leave one after another: {why}")
     if greeting.workload:
         lanes = road.lanes(greeting.params)
         if not lanes:

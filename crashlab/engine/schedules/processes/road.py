@@ -119,7 +119,7 @@ class ProcessesRoad:
         """Run one schedule; see `crashlab.engine.schedules.ran.Road`."""
         directory = self._root / f"run-{next(self._runs)}"
         params = {**self.workload.params, **script.params}
-        order = _order(directory, script.seed, params)
+        order = self._order(directory, script.seed, params)
         self._templates.copy(params, directory)
         self._recording = self._recording or getattr(decide, "records", False)
         try:
@@ -129,6 +129,8 @@ class ProcessesRoad:
                 for number in numbers
             ]
             course = self.crew.run(homes, orders, decide)
+            if getattr(self.workload, "fresh", False):
+                self.crew.members.kill_all()
             tale = read_tale(self.turns.shared)
             if keep is not None:
                 for path in sorted(directory.iterdir()):
@@ -140,7 +142,7 @@ class ProcessesRoad:
 
     def lanes(self, params: Mapping[str, Param], seed: int = 0) -> tuple[str, ...]:
         """The names of the lanes: all are actors here."""
-        order = _order(self._root, seed, {**self.workload.params, **params})
+        order = self._order(self._root, seed, {**self.workload.params, **params})
         return tuple(lane.name for lane in self.workload.lanes(RunContext(order, 0, self.connect)))
 
     def _processes(self, script: Script, order: Order) -> tuple[list[int], list[int]]:
@@ -213,6 +215,10 @@ class ProcessesRoad:
         self._close_what_is_open()
         return found
 
+    def _order(self, directory: Path, seed: int, params: Mapping[str, Param]) -> Order:
+        name = getattr(self.workload, "database", DATABASE)
+        return Order(str(directory), str(directory / name), "", seed, dict(params))
+
     def _close_what_is_open(self) -> None:
         for connection in self.opened:
             with contextlib.suppress(Exception):
@@ -220,7 +226,7 @@ class ProcessesRoad:
         self.opened.clear()
 
     def _make_template(self, directory: Path, params: Mapping[str, Param]) -> None:
-        context = RunContext(_order(directory, subseed(0, "template"), params), 0, self.connect)
+        context = RunContext(self._order(directory, subseed(0, "template"), params), 0, self.connect)
         prepare = getattr(self.workload, "prepare", None)
         if prepare is not None:
             prepare(context)
@@ -242,7 +248,3 @@ def _strike(crew: Crew, actor: int, fault: str, call: int) -> bool:
             return False
         crew.answer(actor, told)
     return True
-
-
-def _order(directory: Path, seed: int, params: Mapping[str, Param]) -> Order:
-    return Order(str(directory), str(directory / DATABASE), "", seed, dict(params))
