@@ -7,6 +7,7 @@ from typing import TypeAlias
 import click
 import msgspec
 
+from crashlab.cli.engines import parse_engine
 from crashlab.cli.options import (
     Output,
     config_option,
@@ -22,6 +23,7 @@ from crashlab.decide.bench import Figure, bench_kills, named_bench
 from crashlab.decide.bench_autopsy import bench_autopsy
 from crashlab.decide.bench_hazards import bench_hazards
 from crashlab.decide.bench_program import bench_program
+from crashlab.decide.bench_schedules import bench_schedules
 from crashlab.decide.bench_seccomp import bench_seccomp
 from crashlab.decide.bench_states import bench_states
 from crashlab.decide.config import Config
@@ -31,7 +33,7 @@ from crashlab.writers.load import extend_path
 from crashlab.writers.record.seccomp import seccomp_problem
 
 OWN = ("kills", "states", "hazards", "program", "seccomp")
-BY_NAME = ("autopsy", "campaign", "report")  # a gigabyte of files, minutes: not unless asked for
+BY_NAME = ("autopsy", "campaign", "report", "schedules")  # a gigabyte of files, minutes: not unless asked for
 Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 
 
@@ -46,6 +48,14 @@ Bench: TypeAlias = Callable[..., Iterator[msgspec.Struct]]
 @subject_option
 @config_option
 @seed_option
+@click.option(
+    "--sqlite",
+    "engines",
+    multiple=True,
+    default=("sqlite3",),
+    metavar="ENGINE",
+    help="Of schedules: sqlite3, or apsw=DIR; repeatable.",
+)
 @workspace_option
 @format_option
 def bench(
@@ -54,17 +64,19 @@ def bench(
     subject: str | None,
     config_path: Path | None,
     seed: int,
+    engines: tuple[str, ...],
     workspace: str | None,
     formats: tuple[str, ...],
 ) -> int:
     """Measure, beside what a user would do instead. NAMES default to all.
 
     Benches of its own: kills, states, hazards, program, seccomp; by name only autopsy, which builds a gigabyte, and
-    campaign, which takes minutes: what events and reports cost, and two dask workers beside one; and report, a page
-    built from a gigabyte of records.
+    campaign, which takes minutes: what events and reports cost, and two dask workers beside one; report, a page
+    built from a gigabyte of records; and schedules, minutes too: how soon SQLite's WAL-reset defect is found blind.
     crashlab.toml registers more under [bench] as NAME = "module:attr".
     """
     output = Output(formats)
+    apsws = tuple(map(parse_engine, engines))
     config = open_config(config_path)
     known = (*OWN, *config.bench)
     for name in names:
@@ -85,7 +97,7 @@ def bench(
         if not names and name == "seccomp" and (problem := seccomp_problem()) is not None:
             click.echo(f"bench seccomp is left out: {problem}", err=True)
             continue
-        for figure in _figures(name, config, benches, subject, seed, rounds, workspace):
+        for figure in _figures(name, config, benches, subject, seed, rounds, workspace, apsws):
             figures.append(figure)
             if output.for_people:
                 click.echo(_line(figure))
@@ -111,6 +123,7 @@ def _figures(
     seed: int,
     rounds: int,
     workspace: str | None,
+    apsws: tuple[str, ...],
 ) -> Iterator[msgspec.Struct]:
     if name in benches:
         yield from benches[name](rounds=rounds)
@@ -127,6 +140,8 @@ def _figures(
         from crashlab.report.bench import bench_report
 
         yield from bench_report(seed=seed, rounds=rounds, workspace=workspace)
+    elif name == "schedules":
+        yield from bench_schedules(seed=seed, rounds=rounds, workspace=workspace, engines=apsws)
     elif name == "hazards":
         yield from bench_hazards(rounds=rounds, workspace=workspace)
     elif name == "seccomp":
