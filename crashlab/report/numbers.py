@@ -2,7 +2,7 @@
 
 from crashlab.report.summary.facts import Distribution, Quantile
 
-__all__ = ["duration", "figure", "percentile_text", "quantity", "share"]
+__all__ = ["duration", "figure", "percentile_text", "quantity", "whole"]
 
 
 def figure(value: float) -> str:
@@ -65,9 +65,6 @@ def row_of(distribution: Distribution) -> tuple[str, ...]:
     )
 
 
-def share(count: int, trials: int) -> str:
-    """A share with two digits, never 0 % or 100 % where it is not exactly that."""
-    percent = 100.0 * count / trials if trials else 0.0
-    if not count or count == trials:
-        return f"{percent:.0f} %"
-    return f"{min(max(percent, 0.0001), 99.9999):.2g} %" if percent < 99 else f"{percent:.4g} %"
+def whole(value: object) -> int:
+    """A count that somebody else wrote: 0 for what is none."""
+    return value if isinstance(value, int) and value > 0 else 0

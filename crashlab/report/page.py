@@ -163,22 +163,22 @@ def _phases(summary: Summary) -> dict[str, Any]:
 def _reach(summary: Summary) -> Iterator[Figure]:
     for covered in summary.covered:
         for reach in covered.reach:
-            width, states = int(reach.get("width", 1)), reach.get("states", ())
+            width, states = max(1, reach.width), reach.states[:ROWS_MAX]
             head = ("operations", "states", "writes to main", "to the WAL", "syncs", "other", "failing")
             keys = ("states", "writes_main", "writes_wal", "syncs", "others", "failing")
             rows = tuple(
                 (
                     f"{number * width + 1:,} to {(number + 1) * width:,}",
-                    *(f"{reach[key][number]:,}" if number < len(reach.get(key, ())) else "" for key in keys),
+                    *(f"{getattr(reach, key)[number]:,}" if number < len(getattr(reach, key)) else "" for key in keys),
                 )
                 for number in range(len(states))
             )
-            title = f"{covered.row}: model {reach.get('policy', '')}"
+            title = f"{covered.row}: model {reach.policy}"
             legend = (
                 ("bar", "bar", "crash states looked at"),
                 ("c1", "bar", "writes to the main file"),
                 ("c0", "bar", "writes to the WAL"),
                 ("c2", "bar", "syncs"),
             )
-            failing = (("bad", "cross", "a class with a finding begins here"),) if any(reach.get("failing", ())) else ()
+            failing = (("bad", "cross", "a class with a finding begins here"),) if any(reach.failing) else ()
             yield Figure(title, reach_bars(reach), legend + failing, Table(title, head, rows, tuple(range(1, 7))))

@@ -79,11 +79,13 @@ def _distributions(events: Sequence[Mapping[str, Any]], key: str) -> Iterator[tu
         raw = event.get(key)
         if isinstance(raw, Mapping) and raw.get("n"):
             clock = raw.get("clock", event.get("clock", ""))
-            yield number, f"{_name(event, varied)} [{clock}]", _distribution(raw)
+            found = _distribution(raw)
+            if found is not None:
+                yield number, f"{_name(event, varied)} [{clock}]", found
 
 
-def _distribution(raw: Mapping[str, Any]) -> Distribution:
-    """A study's distribution as a campaign's: its mean and maximum are numbers, without their intervals."""
+def _distribution(raw: Mapping[str, Any]) -> Distribution | None:
+    """A study's distribution as a campaign's: its mean and maximum without their intervals; None for no such thing."""
     told = {name: value for name, value in raw.items() if value is not None}
     for name in ("mean", "max"):
         if isinstance(told.get(name), Mapping):
@@ -91,7 +93,10 @@ def _distribution(raw: Mapping[str, Any]) -> Distribution:
     for name in ("p50", "p95", "p99"):
         if isinstance(told.get(name), Mapping) and told[name].get("value") is None:
             del told[name]
-    return msgspec.convert(told, Distribution)
+    try:
+        return msgspec.convert(told, Distribution)
+    except msgspec.ValidationError:
+        return None
 
 
 def _axes(event: Mapping[str, Any]) -> dict[str, str]:

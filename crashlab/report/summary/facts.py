@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from crashlab.decide.evidence import GateReport
+from crashlab.engine.reach import Reach
 from crashlab.model.story import Story
 
 FORMAT_VERSION = 1
@@ -152,7 +153,7 @@ class Covered(msgspec.Struct, frozen=True):
     judged: int
     failures: int
     coverage: tuple[dict[str, Any], ...]
-    reach: tuple[dict[str, Any], ...]
+    reach: tuple[Reach, ...]
 
 
 class Answer(msgspec.Struct, frozen=True):

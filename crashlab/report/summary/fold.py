@@ -7,9 +7,11 @@ import msgspec
 
 from crashlab.decide.evidence import GateReport, Row
 from crashlab.engine.campaign import StopReason
+from crashlab.engine.reach import Reach
 from crashlab.engine.results.read import Records
 from crashlab.errors import RecordError
 from crashlab.model.event import Event, EventKind
+from crashlab.report.numbers import whole
 from crashlab.report.summary.answer import answer_of
 from crashlab.report.summary.facts import CALLS, STATES, Covered, Run, Source, Summary
 from crashlab.report.summary.findings import Findings
@@ -35,7 +37,7 @@ class _Explored(msgspec.Struct):
     judged: int = 0
     failures: int = 0
     coverage: tuple[dict[str, Any], ...] = ()
-    reach: tuple[dict[str, Any], ...] = ()
+    reach: tuple[Reach, ...] = ()
     identities: dict[str, int] = {}
     outcomes: tuple[TrialFacts, ...] = ()
 
@@ -50,6 +52,20 @@ class _SweptData(msgspec.Struct):
     row: str = ""
     identities: dict[str, int] = {}
     outcomes: tuple[TrialFacts, ...] = ()
+
+
+class _Cell(msgspec.Struct):
+    axes: dict[str, str] = {}
+
+
+class _Study(msgspec.Struct):
+    """What reports take for granted of any event of a study."""
+
+    cell: _Cell | None = None
+    remarks: tuple[str, ...] | None = None
+    reasons: tuple[str, ...] | None = None
+    limits: tuple[str, ...] | None = None
+    seconds: float | None = None
 
 
 class _Finished(msgspec.Struct):
@@ -125,6 +141,7 @@ class Fold:
                 self.findings.add(outcome, self._tail(), CALLS)
             self.findings.count(swept.identities, CALLS)
         elif kind.startswith(STUDY):
+            self._decode(_Study, data)
             told = self._decode(dict, data)
             self._keep(self._study, {"kind": kind, **told}, STUDY_MAX, "events of a study")
             if kind == f"{STUDY}started":
@@ -243,7 +260,7 @@ class Fold:
         over = {"trials of further combinations": trials.over, "findings": self.findings.over}
         left_out = self._left_out | {name: count for name, count in over.items() if count}
         found = self.findings.found()
-        states = trials.states + sum(int(each.get("generated", 0)) for one in self._covered for each in one.coverage)
+        states = trials.states + sum(whole(each.get("generated")) for one in self._covered for each in one.coverage)
         return Summary(
             answer_of(counts, found, tuple(self._gates), tuple(self._study), self._stop, self._runs),
             tuple(self._runs),

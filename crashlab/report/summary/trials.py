@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -36,19 +36,23 @@ class _Case(msgspec.Struct, frozen=True):
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
+# What a foreign record may hold and no array takes is refused with its line.
+_Count = Annotated[int, msgspec.Meta(ge=-1, lt=1 << 62)]
+
+
 class _Exposure(msgspec.Struct, frozen=True):
-    frames: int = 0
-    rows: int = 0
-    seconds: float = 0.0
+    frames: _Count = 0
+    rows: _Count = 0
+    seconds: Annotated[float, msgspec.Meta(ge=0, lt=1e12)] = 0.0
     main_alone: str = ""
 
 
 class _Times(msgspec.Struct, frozen=True):
-    writer: int = -1
-    evidence: int = -1
-    exposure: int = -1
-    restart: int = -1
-    oracles: int = -1
+    writer: _Count = -1
+    evidence: _Count = -1
+    exposure: _Count = -1
+    restart: _Count = -1
+    oracles: _Count = -1
 
 
 class _Identity(msgspec.Struct, frozen=True):
@@ -67,7 +71,7 @@ class _Finding(msgspec.Struct, frozen=True):
 
 
 class _States(msgspec.Struct, frozen=True):
-    generated: int = 0
+    generated: _Count = 0
 
 
 class TrialFacts(msgspec.Struct, frozen=True):
@@ -79,7 +83,7 @@ class TrialFacts(msgspec.Struct, frozen=True):
     fired: str = ""
     phase: str = ""
     findings: tuple[_Finding, ...] = ()
-    acked: int = 0
+    acked: _Count = 0
     exposure: _Exposure = _Exposure()
     error: str = ""
     case_dir: str = ""

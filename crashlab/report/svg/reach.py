@@ -1,8 +1,6 @@
 """Coverage of crash points: for each stretch of a recorded run, the states looked at, and what the run did."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from crashlab.engine.reach import BINS_MAX, Reach
 from crashlab.report.numbers import figure
 from crashlab.report.svg.canvas import Canvas, nice_ticks
 
@@ -17,9 +15,9 @@ STRIPS = (
 )
 
 
-def reach_bars(reach: Mapping[str, Any]) -> str:
+def reach_bars(reach: Reach) -> str:
     """Draw the states of each bin as bars, what the run did there as strips beneath, and where something failed."""
-    states = [int(each) for each in reach.get("states", ())]
+    states = [max(0, each) for each in reach.states[: BINS_MAX + 1]]
     if not any(states):
         return ""
     ticks = nice_ticks(float(max(states)), 3)
@@ -30,7 +28,7 @@ def reach_bars(reach: Mapping[str, Any]) -> str:
         y = TOP + BARS - tick / ticks[-1] * BARS
         canvas.line(LEFT, y, WIDTH, y, "grid")
         canvas.text(LEFT - 6, y + 4, figure(tick), "soft", "end")
-    failing = [int(each) for each in reach.get("failing", ())]
+    failing = reach.failing
     for number, count in enumerate(states):
         tall = count / ticks[-1] * BARS
         bad = number < len(failing) and failing[number] > 0
@@ -39,7 +37,7 @@ def reach_bars(reach: Mapping[str, Any]) -> str:
             canvas.mark(LEFT + (number + 0.42) * per_bin, TOP + BARS + 8, "bad", "cross")
     y = TOP + BARS + 18
     for key, name, kind in STRIPS:
-        counts = [int(each) for each in reach.get(key, ())]
+        counts = getattr(reach, key)[: len(states)]
         most = max(counts, default=0)
         canvas.text(LEFT - 6, y + STRIP - 1, name, "soft", "end")
         canvas.line(LEFT, y + STRIP, WIDTH, y + STRIP, "grid")
@@ -49,5 +47,5 @@ def reach_bars(reach: Mapping[str, Any]) -> str:
                 canvas.rect(LEFT + number * per_bin, y + STRIP - tall, per_bin * 0.85, tall, f"frames {kind}")
         y += STRIP + 5
     canvas.text(LEFT, height - 6, "operation 1", "soft")
-    canvas.text(WIDTH - 1, height - 6, f"operation {int(reach.get('operations', 0)):,}", "soft", "end")
+    canvas.text(WIDTH - 1, height - 6, f"operation {reach.operations:,}", "soft", "end")
     return canvas.svg()

@@ -8,7 +8,9 @@ After a change that is meant:
 and read the difference before it is committed.
 """
 
+import importlib.util
 import os
+import random
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -17,7 +19,7 @@ import msgspec
 import pytest
 
 from crashlab.decide.evidence import GateReport, Row, RowResult
-from crashlab.errors import UsageError
+from crashlab.errors import RecordError, UsageError
 from crashlab.report.compare import compare
 from crashlab.report.formats import render, render_comparison
 from crashlab.report.github import STEP_SUMMARY, SUMMARY_BYTES_MAX, append_step_summary
@@ -33,6 +35,22 @@ FILES = {
     "markdown": "report.md",
 }
 EVIL = "<script>alert(1)</script>|`x`[a](http://x)![i](http://y)\x1b[2J\u202e&\"'\n::error::x\n| a |\ud800]]>"
+
+
+_SEVERAL = (
+    b'{"unit":"rows","clock":"stepped","n":9,"mean":{"value":3.0,"low":null,"high":null},"p50":{"value":3.0},'
+    b'"p95":null,"p99":null,"max":{"value":5.0},"curve":[[0,0],[50,3],[100,5]]}'
+)
+STUDY = [
+    b'{"seq":90,"ns":1,"kind":"study.%s","data":%s}' % (kind, data)
+    for kind, data in (
+        (b"started", b'{"subject":"store","seed":1,"environment":{"os":"Linux"}}'),
+        (b"cell", b'{"cell":{"axes":{"cadence":"60"}},"rows":%s,"remarks":["x"]}' % _SEVERAL),
+        (b"latency", b'{"cell":{"axes":{"cadence":"5"}},"checkpoint_ms":%s}' % _SEVERAL),
+        (b"recommendation", b'{"says":"60 s","reasons":["because"],"limits":["here"]}'),
+        (b"finished", b'{"seconds":3,"stop":"completed"}'),
+    )
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +87,8 @@ def hostile(summary):
                 witness["story"]["phases"][0] |= {"name": EVIL, "detail": EVIL}
                 witness["story"]["operations"] = [{"at_us": 5, "what": EVIL}]
     explored = {"generated": 3, "policy": EVIL, "stop": EVIL}
-    reach = {"policy": EVIL, "operations": 3, "width": 1, "states": [1, 2, 1]}
+    lists = {key: [0, 1] for key in ("writes_main", "writes_wal", "syncs", "others", "failing")}
+    reach = {"policy": EVIL, "operations": 3, "width": 1, "states": [1, 2, 1], **lists}
     data["covered"] = [
         {"row": EVIL, "fault_class": EVIL, "judged": 1, "failures": 0, "coverage": [explored], "reach": [reach]}
     ]
@@ -187,3 +206,58 @@ def test_a_comparison_says_environment_first_and_what_appeared(summary):
 def test_an_unknown_format():
     with pytest.raises(UsageError, match="unknown format 'pdf'; known: text, json"):
         render("pdf", summarise([str(GOLDEN / "records.ndjson")]))
+
+
+def _leaves(value, path=()):
+    if isinstance(value, dict | list) and value:
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(each, (*path, key))
+    else:
+        yield path
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CRASHLAB_FUZZ", "2"))))
+def test_records_with_anything_in_them_are_told_or_refused(tmp_path, seed):
+    """Any value in the place of any other: a line that is named, or a report; never a traceback."""
+    rng = random.Random(seed)
+    lines = (GOLDEN / "records.ndjson").read_bytes().splitlines()[:6] + STUDY
+    junk = [
+        None,
+        True,
+        -1,
+        2**70,
+        -1e300,
+        1e300,
+        "",
+        EVIL[:40],
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        "kill@",
+        0,
+        3.5,
+        ["x"],
+        {"n": 2**63},
+    ]
+    path = tmp_path / "records.ndjson"
+    refused = []
+    for _ in range(25):
+        events = [msgspec.json.decode(line) for line in lines]
+        for event in rng.sample(events, 2):
+            *way, last = rng.choice(list(_leaves(event["data"], ("data",))))
+            inner = event
+            for key in way:
+                inner = inner[key]
+            inner[last] = rng.choice(junk)
+        path.write_bytes(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
+        try:
+            found = summarise([str(path)])
+        except RecordError as error:
+            refused.append(str(error))
+            continue
+        for name in [*FILES, *(["html"] if importlib.util.find_spec("jinja2") else [])]:
+            render(name, found)
+        render_comparison("text", compare(found, found, ("a", "b")))
+    assert all(", line " in said for said in refused)
+    assert len(refused) < 25
