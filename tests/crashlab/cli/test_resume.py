@@ -89,12 +89,13 @@ def campaign_survives(project, kills, trials, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_lab_killed_five_times_goes_on(project):
     campaign_survives(project, kills=5, trials=40, seed=1)
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_a_lab_killed_a_hundred_times_goes_on(project):
     kinds = campaign_survives(project, kills=100, trials=500, seed=2)
     assert kinds["run-resumed"] >= 30  # the other kills came before anything was recorded
