@@ -4,6 +4,9 @@ from collections.abc import Callable, Sequence
 from math import hypot
 from random import Random
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crashlab.decide.effects import difference_of_shares
 from crashlab.decide.statistics import percentile
 from crashlab.decide.study.axes import Cell
@@ -51,11 +54,10 @@ def compare_samples(
     base, other = of(all_a), of(all_b)
     if base <= 0:
         return None
-    drawn = []
-    for _ in range(RESAMPLES):
-        below = of(_again(rounds_a, rng))
-        if below > 0:
-            drawn.append(of(_again(rounds_b, rng)) / below)
+    below, above = _again(rounds_a, statistic, rng), _again(rounds_b, statistic, rng)
+    drawn = [float(high / low) for low, high in zip(below, above, strict=True) if low > 0]
+    if not drawn:
+        return None
     low, high = percentile(drawn, 2.5), percentile(drawn, 97.5)
     ratio = other / base
     text = (
@@ -130,5 +132,13 @@ def _flat(rounds: Sequence[Sequence[float]]) -> list[float]:
     return [value for values in rounds for value in values]
 
 
-def _again(rounds: Sequence[Sequence[float]], rng: Random) -> list[float]:
-    return [value for values in rounds if values for value in rng.choices(values, k=len(values))]
+def _again(rounds: Sequence[Sequence[float]], statistic: str, rng: Random) -> NDArray[np.float64]:
+    """The statistic of `RESAMPLES` samples drawn anew, each round from its own values."""
+    draws = np.random.default_rng(rng.getrandbits(64))
+    drawn = [
+        np.asarray(values)[draws.integers(0, len(values), (RESAMPLES, len(values)))] for values in rounds if len(values)
+    ]
+    samples = np.concatenate(drawn, axis=1)
+    if statistic == "mean":
+        return np.asarray(samples.mean(axis=1), dtype=np.float64)
+    return np.asarray(np.percentile(samples, float(statistic[1:]), axis=1), dtype=np.float64)

@@ -30,7 +30,7 @@ def recommend(
     mean_ms = None if price is None else price.mean
     choice = _choose(row, mean_ms)
     reasons = tuple(_reasons(row, now, choice, price))
-    limits = tuple(_limits(axes, cells, latencies, effects))
+    limits = tuple(_limits(axes, cells, latencies, effects, now or choice))
     if choice is None:
         says = "No cadence studied here keeps the exposure bounded: nothing can be recommended."
     elif now is not None and now.cell == choice.cell:
@@ -98,9 +98,12 @@ def _interval(cell: CellResult) -> str:
 
 
 def _limits(
-    axes: Axes, cells: Sequence[CellResult], latencies: Sequence[LatencyResult], effects: Sequence[Effect]
+    axes: Axes,
+    cells: Sequence[CellResult],
+    latencies: Sequence[LatencyResult],
+    effects: Sequence[Effect],
+    base: CellResult | None,
 ) -> Iterator[str]:
-    base = next((cell for cell in cells if cell.cell.axes == axes.base), None)
     for cell in cells:
         if base is not None and differing_axis(base.cell, cell.cell) == READER:
             reader = cell.cell.axes[READER]
