@@ -11,6 +11,7 @@ from crashlab.engine.environment import environment_stamp
 from crashlab.engine.schedules.campaign import Plan, greeting_for
 from crashlab.engine.schedules.case import SCHEDULE_CASE, load_schedule_case, save_schedule_case
 from crashlab.engine.schedules.client import Explorer
+from crashlab.engine.schedules.faults_foreign import foreign_of
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.story import program_text, tell
 from crashlab.engine.workspace import Workspace
@@ -98,7 +99,9 @@ def reduce_schedule(case: Path, config: Path | None, engine: str, workspace: str
 def _plan(schedule: Schedule, config: Path | None, engine: str) -> Plan:
     name = schedule.script.subject
     subject = None if name == GENERIC else open_config(config).subject(name)
-    return Plan(subject=subject, actors=schedule.road, apsw=engine, steps_max=STEPS_MAX)
+    return Plan(
+        subject=subject, actors=schedule.road, apsw=engine, steps_max=STEPS_MAX, foreign=foreign_of(schedule.script)
+    )
 
 
 def _warn(schedule: Schedule, engine: str) -> None:

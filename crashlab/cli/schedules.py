@@ -28,6 +28,7 @@ from crashlab.engine.schedules.campaign import Plan, Result, run_schedules
 from crashlab.engine.schedules.explore import Budget as ScheduleBudget
 from crashlab.engine.schedules.explore import Counted
 from crashlab.engine.schedules.faults import parse_faults
+from crashlab.engine.schedules.faults_foreign import parse_foreign
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX
 from crashlab.engine.schedules.processes.programs import PROGRAMS, SEPARATOR, Programs, parse_programs
@@ -48,8 +49,8 @@ EXIT_INCONCLUSIVE = 3
     short_help="Run connections in many orders and find the one that loses rows.",
     epilog=examples(
         "crashlab schedules --budget 10s",
-        "crashlab schedules app --budget 60s --strategy pct:3",
-        "crashlab schedules app --trials 500 --seed 7 --format json",
+        "crashlab schedules --strategy pct:3 --param mix=IIRCCO --budget 20s",
+        "crashlab schedules --trials 500 --seed 7 --format json",
         exit_codes="0 none failed · 1 one failed · 2 usage · 3 no evidence · 130 interrupted.",
     ),
 )
@@ -75,6 +76,12 @@ EXIT_INCONCLUSIVE = 3
     metavar="KINDS",
     help="What may befall an actor at any point: kill, power, io, or several with commas. Without it nothing does.",
 )
+@click.option(
+    "--foreign",
+    default="",
+    metavar="KINDS",
+    help="Actors beside a subject's processes: stray, copier, unlinker, restorer, looker, or several with commas.",
+)
 @click.option("--database", metavar="NAME", help="Of commands: the database that they share, in the working directory.")
 @click.option("--serial", is_flag=True, help="Of commands: they must leave what they leave one after another.")
 @click.option(
@@ -94,6 +101,7 @@ def schedules(
     engine: str,
     actors: str,
     faults: str,
+    foreign: str,
     database: str | None,
     serial: bool,
     steps: int,
@@ -129,6 +137,7 @@ def schedules(
         apsw=parse_engine(engine),
         actors=actors if programs is None else "processes",
         programs=programs,
+        foreign=_foreign(foreign, actors, generic=generic or programs is not None),
         faults=parse_faults(faults),
         steps_max=steps,
         mix=_mix(given) if generic else DRAWN,
@@ -139,8 +148,9 @@ def schedules(
         )
     directory = make_run_directory(results or config.results_directory, "schedules")
     try:
-        with Workspace(workspace) as space:
-            result = run_schedules(plan, space.make_run(), keep=directory / "cases" if programs is None else None, told=_Progress())
+        with Workspace(workspace) as space, _Progress() as progress:
+            keep = directory / "cases" if programs is None else None
+            result = run_schedules(plan, space.make_run(), keep=keep, told=progress)
     finally:
         drop_run_directory(directory)  # only if there is nothing in it
     _report(result, output, config_path)
@@ -160,6 +170,13 @@ def _programs(words: tuple[str, ...], database: str | None, *, serial: bool) -> 
             "which database do the commands share? Give its name in the working directory: --database app.db"
         )
     return Programs(parse_programs(words), str(Path.cwd()), database, serial)
+
+
+def _foreign(text: str, actors: str, *, generic: bool) -> tuple[str, ...]:
+    kinds = parse_foreign(text)
+    if kinds and (generic or actors != "processes"):
+        raise UsageError("--foreign goes beside a SUBJECT's processes: expected a SUBJECT and --actors processes")
+    return kinds
 
 
 def _subject(config: Any, name: str | None, given: dict[str, str], programs: Programs | None) -> Subject | None:
@@ -201,7 +218,14 @@ class _Progress:
 
     def __call__(self, counted: Counted) -> None:
         if self._shown:
-            click.echo(f"\r{counted.schedules} schedules, {counted.seconds:.0f} s", nl=False, err=True)
+            click.echo(f"\r{counted.schedules} schedules, {counted.seconds:.0f} s ", nl=False, err=True)
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def __enter__(self) -> "_Progress":
+        return self
 
 
 def _report(result: Result, output: Output, config_path: Path | None) -> None:

@@ -37,6 +37,7 @@ class Plan(msgspec.Struct, frozen=True):
     actors: str = "threads"
     faults: tuple[str, ...] = ()
     programs: Programs | None = None
+    foreign: tuple[str, ...] = ()
     mix: str = DRAWN
     steps_max: int = STEPS_MAX
     replays: int = REPLAYS
@@ -104,6 +105,7 @@ def greeting_for(plan: Plan, root: Path, *, calibrate: bool = True) -> Greeting:
         limits=plan.limits,
         calibrate=calibrate,
         programs=plan.programs,
+        foreign=plan.foreign,
     )
 
 

@@ -22,7 +22,7 @@ class Greeting(msgspec.Struct, frozen=True):
 
     `params` override the workload's own; `mix`: the letters that the generic workload draws, `lanes`: how many lanes it
     has, from and to; `steps_max`: of each lane. `road`: threads or processes. `programs`: commands, in the place of a
-    workload. `calibrate`: whether explorations will be ordered at all.
+    workload. `foreign`: actors beside the workload's own. `calibrate`: whether explorations will be ordered at all.
     """
 
     subject: str
@@ -38,6 +38,7 @@ class Greeting(msgspec.Struct, frozen=True):
     limits: RunLimits = DEFAULT_LIMITS
     calibrate: bool = True
     programs: Programs | None = None
+    foreign: tuple[str, ...] = ()
 
 
 class Ready(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any
 from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
+from crashlab.engine.schedules.faults_foreign import Neighboured
 from crashlab.engine.schedules.orders import STEPS_MAX, Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
 from crashlab.engine.schedules.processes.programs import ProgramsWorkload
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
@@ -67,6 +68,8 @@ def _serve(greeting: Greeting, turns: Any, out: Any) -> int:
         workload = ProgramsWorkload(greeting.programs)
     else:
         workload = load_workload(greeting.workload or GENERIC_WORKLOADS[greeting.road])
+        if greeting.foreign:
+            workload = Neighboured(workload, greeting.foreign)
     root = Path(greeting.root)
     make = ProcessesRoad if greeting.road == ProcessesRoad.name else ThreadsRoad
     with make(workload, greeting.subject, root, module=module, limits=greeting.limits, turns=turns) as road:

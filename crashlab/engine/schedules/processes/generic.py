@@ -15,10 +15,10 @@ class GenericProcesses(GenericWorkload):
         return tuple(Lane(lane.name, process=number) for number, lane in enumerate(super().lanes(ctx)))
 
     def open(self, ctx: Context) -> Opened:
-        """Open this process's connection; the first makes the table, and each has read once."""
+        """Open this process's connection; the first begins the WAL, and each has read once."""
         connection = self.connect(ctx)
         if not ctx.process:
-            self.make_table(connection)
+            self.begin_wal(connection)
         connection.execute("SELECT id FROM t").fetchall()
         return Opened({chr(97 + ctx.process): connection})
 

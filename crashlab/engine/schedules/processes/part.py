@@ -24,9 +24,10 @@ from crashlab.writers.schedule.decide import CALL_NAMES, Mark
 from crashlab.writers.schedule.gate import PointGate
 from crashlab.writers.schedule.processes.turns import ProcessTurns
 
-__all__ = ["PartOrder", "WorkloadPart"]
+__all__ = ["NOBODY", "PartOrder", "WorkloadPart"]
 
 COLLECT_EVERY = 200
+NOBODY = "nobody is left who could signal "
 PATIENCE = 40
 """How often time passes for all before a wait for a signal is given up."""
 
@@ -89,7 +90,7 @@ class ProcessContext(RunContext):
         for _ in range(PATIENCE):  # whenever time passes, those who sleep for less have their turn
             if flag.exists() or self._turns.wait(Mark.SLEEP, flag.exists):
                 return
-        raise TimeoutError(f"no process signalled {name!r}, and none can run that could")
+        raise TimeoutError(f"{NOBODY}{name!r}")
 
 
 class WorkloadPart:

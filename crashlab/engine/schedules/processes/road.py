@@ -23,7 +23,7 @@ from crashlab.engine.schedules.faults import KILL, POWER, fault_class_of, known_
 from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
-from crashlab.engine.schedules.processes.part import PartOrder, WorkloadPart
+from crashlab.engine.schedules.processes.part import NOBODY, PartOrder, WorkloadPart
 from crashlab.engine.schedules.processes.tale import Tale, read_tale
 from crashlab.engine.schedules.ran import Ran, StuckError
 from crashlab.engine.schedules.template import Templates
@@ -175,6 +175,9 @@ class ProcessesRoad:
         elif course.gave_up == "livelock":
             problem = "all actors wait for time to pass, again and again, and none completes a step"
         fault_class = fault_class_of(segments)
+        alone = [how for how in course.ends if NOBODY in how]
+        if alone and fault_class is FaultClass.NONE:
+            problem = f"{alone[0].removeprefix('raised: ')}: lanes that wait for one another need all steps, --steps 0"
         raised = [f"actor {chr(97 + a)}: {how}" for a, how in enumerate(course.ends) if how not in ("", KILLED)]
         seen = Seen(
             tale.history,

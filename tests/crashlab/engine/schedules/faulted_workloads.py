@@ -96,3 +96,24 @@ def _sum_holds(_program: Program, connection: sqlite3.Connection, _history: Hist
     total = connection.execute("SELECT sum(amount) FROM account").fetchone()[0]
     if total != ACCOUNTS:
         yield f"there are {total} in the accounts, there were {ACCOUNTS}"
+
+
+class Visits(Ledger):
+    """Opens, writes and closes at each step, as short-lived programs do."""
+
+    def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
+        for number in range(1, 4):
+            effect = Effect("row", (lane.name, number), ())
+            yield Step(number, (effect,), lambda number=number: self._visit(ctx, lane.name, number))
+
+    def open(self, ctx: Context) -> Program:
+        if ctx.process == 0:
+            self.restart(ctx).close()
+        return Program(ctx, {})
+
+    def _visit(self, ctx: Context, lane: str, number: int) -> None:
+        connection = self.connect(ctx, first=False)
+        try:
+            self.insert(connection, lane, number)
+        finally:
+            connection.close()

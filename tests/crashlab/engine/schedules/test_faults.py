@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from crashlab.engine.schedules.faults import FAULTS, Struck, known_fault, parse_faults, result_of_call
+from crashlab.engine.schedules.faults_foreign import Neighboured, parse_foreign
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
 from crashlab.engine.schedules.replay import Segments
 from crashlab.engine.schedules.road import ThreadsRoad
@@ -153,3 +154,20 @@ def test_faults_are_known_by_name():
             parse_faults(text)
     with pytest.raises(UsageError, match="expected one of kill, power"):
         known_fault("powr")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "harms"), [("stray", True), ("unlinker", True), ("restorer", True), ("looker", False), ("copier", False)]
+)
+def test_a_foreign_actor_is_one_more_lane(kind, harms):
+    ran, _ = explored(Neighboured(load("Visits"), [kind]), [], processes=True, schedules=60 if harms else 15)
+    assert (ran is not None) == harms
+    if ran is not None:
+        assert {finding.identity.fault_class for finding in ran.findings} == {FaultClass.NONE}
+
+
+def test_foreign_actors_are_known_by_name():
+    assert parse_foreign("stray, looker") == ("stray", "looker")
+    with pytest.raises(UsageError, match="did you mean 'copier'"):
+        parse_foreign("copyer")
