@@ -45,12 +45,14 @@ def lane_spans(spans: Sequence[Span]) -> list[LaneSpan]:
     ]
 
 
-def lanes_svg(lanes: Sequence[str], spans: Sequence[LaneSpan], *, title: str = "who ran when") -> str:
+def lanes_svg(
+    lanes: Sequence[str], spans: Sequence[LaneSpan], *, title: str = "who ran when", alone: bool = False
+) -> str:
     """Return an SVG element: a column for each lane, time downwards, a bar for each span, its words beside it.
 
     Colours are those of the page around it where it has them (`--text`, `--soft`, `--line`, `--tint`, `--bad`), so
     that light and dark are the reader's; alone it has its own. Text from programs is escaped. At most `SPANS_MAX`
-    spans are drawn, and a last line says how many are left out.
+    spans are drawn, and a last line says how many are left out. `alone`: a file of its own, on a white ground.
     """
     names = [one_line(name) for name in lanes[:_LANES_MAX]]
     shown = [span for span in spans[:SPANS_MAX] if 0 <= span.lane < len(names)]
@@ -89,6 +91,7 @@ def lanes_svg(lanes: Sequence[str], spans: Sequence[LaneSpan], *, title: str = "
             f'<svg xmlns="http://www.w3.org/2000/svg" class="lanes" viewBox="0 0 {width} {y + 8}" '
             f'style="max-width:{width}px;width:100%" role="img" aria-label="{label}">',
             _STYLE,
+            *([f'<rect width="{width}" height="{y + 8}" fill="#fff"/>'] if alone else []),
             *columns,
             *parts,
             "</svg>",
