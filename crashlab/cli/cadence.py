@@ -22,6 +22,7 @@ from crashlab.cli.options import (
     seed_option,
     workspace_option,
 )
+from crashlab.decide.policy import Decision
 from crashlab.decide.study.results import Kind, StudyResult
 from crashlab.decide.study.run import Study, StudyOptions
 from crashlab.engine.casedir import write_atomically
@@ -34,6 +35,7 @@ from crashlab.report.ndjson import RECORDS, NdjsonWriter, open_records
 
 FORMATS = ("text", "json", "markdown", "ndjson")
 BUDGET_S = 300.0
+NOTHING_MEASURED = Decision.INCONCLUSIVE.exit_code
 AXES = {
     "cadence": "Cadences: seconds, off, or every-N for N writes.",
     "autocheckpoint": "SQLite's auto-checkpoint, in frames; 0 for off.",
@@ -59,7 +61,7 @@ def _axis_options(command: F) -> F:
         "crashlab cadence",
         "crashlab cadence app --cadence off,every-5,every-20 --rounds 0",
         "crashlab cadence --rounds 1 --budget 60s --format markdown=cadence.md",
-        exit_codes="0 the study was made · 2 usage · 130 interrupted.",
+        exit_codes="0 the study was made · 2 usage · 3 nothing was measured · 130 interrupted.",
     ),
 )
 @click.argument("subject", required=False)
@@ -144,7 +146,7 @@ def cadence(
     output.save(lambda form: _encoded(form, found, records))
     if found.stop == "interrupted":
         raise KeyboardInterrupt
-    return 0
+    return 0 if found.cells or found.latencies else NOTHING_MEASURED
 
 
 def _chosen(axes: dict[str, str | None], grids: tuple[str, ...]) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:

@@ -87,7 +87,7 @@ def test_a_study_is_told_in_each_format_and_made_again_from_its_records(studied,
 @pytest.mark.slow
 def test_a_budget_that_is_too_small_says_what_it_left_out(studied, crashlab):
     answer = crashlab("cadence", "good", "--budget", "1ms")
-    assert answer.code == 0, answer
+    assert answer.code == 3, answer
     assert "stopped early (budget)" in answer.out
     assert "budget: " in answer.out
     assert "Nothing was measured." in answer.out
