@@ -21,7 +21,7 @@ COMPARED = ("text", "json", "markdown", "html")
 @click.command(
     short_help="A report from records: text, page, JUnit, Markdown; or what changed.",
     epilog=examples(
-        "crashlab report .crashlab/runs/gate-0001 --format html=gate.html",
+        "crashlab report .crashlab/runs/run-0001 --format html=run.html",
         "crashlab report .crashlab/runs/run-0001 --format junit=crashlab.xml --format github",
         "crashlab report --compare .crashlab/runs/run-0001 .crashlab/runs/run-0002",
         exit_codes="0 a report was made · 2 usage, or records that are none · 3 there is nothing to report.",
