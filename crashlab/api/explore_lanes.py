@@ -176,6 +176,7 @@ def _require_sound(plan: "Plan", lanes: "list[LaneFunction]", space: "Workspace"
 
 def _told(asked: _Asked, plan: "Plan", result: "Result", records: Path | None) -> ExploreResult:
     from crashlab.model.finding import Verdict
+    from crashlab.report.lanes import draw_lanes
 
     counted = result.counted
     missed = ""
@@ -184,6 +185,7 @@ def _told(asked: _Asked, plan: "Plan", result: "Result", records: Path | None) -
         missed = f"not every schedule could be judged: {why}"
     findings = []
     for found in result.found:
+        draw_lanes(found)
         case = Path(found.case_dir) if found.case_dir else None
         told = f"reproduced {found.reproduced}/{found.replays}, call for call {found.identical}/{found.replays}"
         findings.append(_finding(asked, found.findings[0], found.small, found.note or told, found.story, case))

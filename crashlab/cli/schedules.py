@@ -38,6 +38,7 @@ from crashlab.engine.workspace import Workspace
 from crashlab.errors import UsageError
 from crashlab.model.case import Param
 from crashlab.model.finding import Verdict
+from crashlab.report.lanes import draw_lanes
 from crashlab.report.schedules import schedules_text
 
 SECONDS = 60.0
@@ -153,6 +154,8 @@ def schedules(
             result = run_schedules(plan, space.make_run(), keep=keep, told=progress)
     finally:
         drop_run_directory(directory)  # only if there is nothing in it
+    for found in result.found:
+        draw_lanes(found)
     _report(result, output, config_path)
     return _EXIT.get(result.verdict, EXIT_INCONCLUSIVE)
 

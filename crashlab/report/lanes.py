@@ -1,15 +1,21 @@
 """The lane diagram: who ran when in one schedule, as an SVG and as a table that says the same in words."""
 
+import contextlib
 import html
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from crashlab.engine.schedules.campaign import Found
 from crashlab.engine.schedules.spans import Span
 from crashlab.report.plain import one_line
 
-__all__ = ["SPANS_MAX", "LaneSpan", "lane_spans", "lanes_svg", "lanes_table"]
+__all__ = ["LANES_FILE", "SPANS_MAX", "LaneSpan", "draw_lanes", "lane_spans", "lanes_svg", "lanes_table"]
+
+LANES_FILE = "lanes.svg"
+"""The drawing in a schedule's case directory."""
 
 SPANS_MAX = 120
 """So many spans are drawn; a shrunk schedule has a few."""
@@ -43,6 +49,16 @@ def lane_spans(spans: Sequence[Span]) -> list[LaneSpan]:
     return [
         LaneSpan(span.actor, span.calls, span.did, span.stopped, span.seen, marked=span.impossible) for span in spans
     ]
+
+
+def draw_lanes(found: Found) -> None:
+    """Put a kept failure's drawing beside its story; what cannot be written is left out, the story says the same."""
+    if not found.case_dir or not found.spans:
+        return
+    names = [actor.lane for actor in found.small.script.actors]
+    drawing = lanes_svg(names, lane_spans(found.spans), title=found.program, alone=True)
+    with contextlib.suppress(OSError):
+        (Path(found.case_dir) / LANES_FILE).write_text(drawing + "\n", encoding="utf-8")
 
 
 def lanes_svg(

@@ -12,6 +12,7 @@ from crashlab.engine.schedules.explore import Budget, Counted, Failure
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX, Greeting
 from crashlab.engine.schedules.processes.programs import Programs
+from crashlab.engine.schedules.spans import Span, spans_of
 from crashlab.engine.schedules.story import program_text, tell
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits
 from crashlab.engine.subject import Subject
@@ -48,7 +49,7 @@ class Found(msgspec.Struct, frozen=True):
     """One failure, made smaller: `small` was reached in `shrink_runs` runs, `story` tells it.
 
     `reproduced` of `replays` runs of it failed alike, `identical` were so call for call. `case_dir`: "" if not kept.
-    `note`: what could not be done with it, "" for nothing.
+    `note`: what could not be done with it, "" for nothing. `spans`: the story in one line a segment, for a drawing.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Found(msgspec.Struct, frozen=True):
     story: str = ""
     case_dir: str = ""
     note: str = ""
+    spans: tuple[Span, ...] = ()
 
     @property
     def program(self) -> str:
@@ -175,6 +177,7 @@ def _made_of(explorer: Explorer, failure: Failure, plan: Plan, evidence: Path, k
             again.alike,
             again.identical,
             story,
+            spans=tuple(spans_of(ran)),
         )
     except CrashlabError as error:  # a program that does something else each time is still one that failed
         return msgspec.structs.replace(bare, note=str(error))

@@ -24,6 +24,7 @@ _README = """This directory holds one failing schedule of crashlab: which actor 
 schedule.json     the smallest that was found: replay it with   {command}
 as-found.json     the one that was found first
 story.txt         who did which calls, and what was in the wal-index when control passed
+lanes.svg         the same as a drawing, where one was made
 findings.json     what it showed
 environment.json  where it ran
 evidence/         the database files as the run left them; they hold the program's rows: look before you share them
