@@ -8,12 +8,12 @@ from crashlab.decide.study.axes import (
     AUTOCHECKPOINT,
     CADENCE,
     MODE,
-    OFF,
     RATE,
     READER,
     SIZE,
     SYNCHRONOUS,
     Cell,
+    driver,
     how_often,
 )
 from crashlab.decide.study.distribution import Clock, Distribution, Quantile
@@ -57,8 +57,8 @@ def study_tables(study: StudyResult) -> Iterator[Table]:
     """Yield the tables of a study, the base's cadences first."""
     base = _row(study, {})
     if base:
-        yield _exposure(base)
-        yield _alone(base)
+        yield _exposure(base, driver(study.base))
+        yield _alone(base, driver(study.base))
     for axis in _CROSSED:
         table = _crossed(study, axis)
         if table is not None:
@@ -95,16 +95,16 @@ def comparison_lines(study: StudyResult) -> list[str]:
 
 def _row(study: StudyResult, fixed: dict[str, str]) -> list[CellResult]:
     """The cells that differ from the base in the cadence, and in what is fixed."""
-    wanted = {name: value for name, value in {**study.base, **fixed}.items() if name != CADENCE}
+    wanted = {name: value for name, value in {**study.base, **fixed}.items() if name != driver(study.base)}
     found = [cell for cell in study.cells if all(cell.cell.axes.get(n) == v for n, v in wanted.items())]
-    return sorted(found, key=lambda cell: how_often(cell.cell.axes.get(CADENCE, OFF)))
+    return sorted(found, key=lambda cell: how_often(cell.cell.axes[driver(study.base)]))
 
 
-def _exposure(cells: Sequence[CellResult]) -> Table:
-    head = ("cadence", "p50 s", "p95 s (95 %)", "max s", "p95 rows (95 %)", "max", "p95 frames", "-wal MiB", "over")
+def _exposure(cells: Sequence[CellResult], axis: str) -> Table:
+    head = (axis, "p50 s", "p95 s (95 %)", "max s", "p95 rows (95 %)", "max", "p95 frames", "-wal MiB", "over")
     rows = []
     for cell in cells:
-        name = cell.cell.axes.get(CADENCE, "")
+        name = cell.cell.axes[axis]
         open_ended = {"no": UNBOUNDED, "unresolved": UNRESOLVED}.get(cell.bounded, "")
         rows.append(
             (
@@ -120,12 +120,12 @@ def _exposure(cells: Sequence[CellResult]) -> Table:
             )
         )
     note = f"Age and acked rows only in the WAL, over the time of the fault ({_STEPPED})"
-    return Table("Exposure by cadence", note, head, tuple(rows))
+    return Table(f"Exposure by {axis}", note, head, tuple(rows))
 
 
-def _alone(cells: Sequence[CellResult]) -> Table:
+def _alone(cells: Sequence[CellResult], axis: str) -> Table:
     head = (
-        "cadence",
+        axis,
         "rows lost, p95 (n)",
         "malformed at rest",
         "in a backfill",
@@ -135,7 +135,7 @@ def _alone(cells: Sequence[CellResult]) -> Table:
     )
     rows = tuple(
         (
-            cell.cell.axes.get(CADENCE, ""),
+            cell.cell.axes[axis],
             "" if cell.rows_lost is None else f"{number(cell.rows_lost.p95.value)} ({cell.rows_lost.n})",
             _share(cell.alone_resting),
             _share(cell.alone_backfill),
@@ -159,16 +159,17 @@ def _alone(cells: Sequence[CellResult]) -> Table:
 
 def _crossed(study: StudyResult, axis: str) -> Table | None:
     values = [value for value in study.axes.get(axis, ()) if _row(study, {axis: value})]
-    if len(values) < 2 or axis not in study.base:
+    by = driver(study.base)
+    if len(values) < 2 or axis not in study.base or axis == by:
         return None
-    columns = {value: {c.cell.axes.get(CADENCE, ""): c for c in _row(study, {axis: value})} for value in values}
-    cadences = [c for c in study.axes.get(CADENCE, ("",)) if sum(c in column for column in columns.values()) > 1]
+    columns = {value: {c.cell.axes[by]: c for c in _row(study, {axis: value})} for value in values}
+    cadences = [c for c in study.axes.get(by, ()) if sum(c in column for column in columns.values()) > 1]
     if not cadences:
         return None
     power = axis == SYNCHRONOUS
     rows = tuple((name, *(_brief(columns[value].get(name), power=power) for value in values)) for name in cadences)
     what = "acked rows that a power loss may take, p95 and most" if power else "p95 seconds, p95 rows, highest -wal"
-    return Table(f"Cadence by {axis}", f"{what} (stepped)", ("cadence", *(f"{axis} {v}" for v in values)), rows)
+    return Table(f"{by.capitalize()} by {axis}", f"{what} (stepped)", (by, *(f"{axis} {v}" for v in values)), rows)
 
 
 def _brief(cell: CellResult | None, *, power: bool) -> str:

@@ -10,7 +10,7 @@ from crashlab.decide.study.settings import StudyConfig
 from crashlab.errors import UsageError, did_you_mean
 from crashlab.model.case import Param
 
-__all__ = ["Axes", "Cell", "find_axes", "how_often"]
+__all__ = ["Axes", "Cell", "driver", "find_axes", "how_often"]
 
 CADENCE, EVERY, AUTOCHECKPOINT, MODE = "cadence", "every", "autocheckpoint", "mode"
 SYNCHRONOUS, READER, RATE, SIZE = "synchronous", "reader", "rate", "size"
@@ -171,6 +171,11 @@ def find_axes(subject: str, declared: Mapping[str, Param], settings: StudyConfig
     if CADENCE in values:
         values[CADENCE] = tuple(sorted(values[CADENCE], key=how_often))
     return axes
+
+
+def driver(base: Mapping[str, str]) -> str:
+    """Return the axis that says how often checkpoints come: SQLite's own where the program has none of its own."""
+    return CADENCE if CADENCE in base else AUTOCHECKPOINT
 
 
 def how_often(cadence: str) -> tuple[int, float]:

@@ -9,7 +9,7 @@ counts.
 from collections.abc import Iterator, Sequence
 
 from crashlab.decide.statistics import format_rate
-from crashlab.decide.study.axes import CADENCE, EVERY_PREFIX, MODE, OFF, RATE, READER, SYNCHRONOUS, Axes, Cell
+from crashlab.decide.study.axes import CADENCE, EVERY_PREFIX, MODE, OFF, RATE, READER, SYNCHRONOUS, Axes, Cell, driver
 from crashlab.decide.study.distribution import Distribution
 from crashlab.decide.study.effects import differing_axis
 from crashlab.decide.study.results import CellResult, Effect, LatencyResult, Recommendation
@@ -34,14 +34,14 @@ def recommend(
     if choice is None:
         says = "No cadence studied here keeps the exposure bounded: nothing can be recommended."
     elif now is not None and now.cell == choice.cell:
-        says = f"Keep cadence {_cadence(choice.cell)}."
+        says = f"Keep {_named(choice.cell)}."
     else:
-        says = f"Take cadence {_cadence(choice.cell)}" + (f" instead of {_cadence(now.cell)}." if now else ".")
+        says = f"Take {_named(choice.cell)}" + (f" instead of {_cadence(now.cell)}." if now else ".")
     return Recommendation(None if choice is None else choice.cell, says, reasons, limits)
 
 
 def _in_base_row(axes: Axes, cell: Cell) -> bool:
-    return all(cell.axes.get(name) == value for name, value in axes.base.items() if name != CADENCE)
+    return all(cell.axes.get(name) == value for name, value in axes.base.items() if name != driver(axes.base))
 
 
 def _choose(row: Sequence[CellResult], mean_ms: float | None) -> CellResult | None:
@@ -75,7 +75,7 @@ def _reasons(
 
 def exposure_line(cell: CellResult) -> str:
     """Say in one line what is exposed in a cell."""
-    where = f"At a {cell.cell.tick_s:g} s tick and cadence {_cadence(cell.cell)}"
+    where = f"At a {cell.cell.tick_s:g} s tick and {_named(cell.cell)}"
     if cell.bounded == "no":
         return (
             f"{where}: exposure is unbounded, {number(cell.frames_per_hour)} frames an hour in the "
@@ -151,7 +151,7 @@ def _limits(
 
 def _price(axes: Axes, latencies: Sequence[LatencyResult]) -> Distribution | None:
     """What a checkpoint costs in real time where the other axes have the base's values."""
-    shared = {name: value for name, value in axes.base.items() if name not in (CADENCE, RATE)}
+    shared = {name: value for name, value in axes.base.items() if name not in (driver(axes.base), RATE)}
     for latency in latencies:
         if latency.checkpoint_ms is not None and all(latency.cell.axes.get(n) == v for n, v in shared.items()):
             return latency.checkpoint_ms
@@ -178,6 +178,12 @@ def _seconds_text(cell: CellResult) -> str:
     return f"{seconds:g} s" if seconds else f"{number(cell.seconds_seen / max(1, cell.completions))} s"
 
 
+def _named(cell: Cell) -> str:
+    """What drives the checkpoints, with its name."""
+    axis = driver(cell.axes)
+    return f"{axis} {_cadence(cell)}"
+
+
 def _cadence(cell: Cell) -> str:
-    cadence = cell.axes.get(CADENCE, OFF)
-    return cadence if cadence == OFF or cadence.startswith(EVERY_PREFIX) else f"{cadence} s"
+    value = cell.axes[driver(cell.axes)]
+    return f"{value} s" if CADENCE in cell.axes and value != OFF and not value.startswith(EVERY_PREFIX) else value
