@@ -32,6 +32,9 @@ DRAWN = "IIRCC"
 AUTOCHECKPOINTS = (1, 4, 1000)
 PAYLOAD = "x" * 100
 TRIES_MAX = 25
+FRAMES_BEFORE = 3
+"""Frames in the WAL when a schedule begins: each row of `before` fills a page."""
+
 _BUSY = frozenset({5, 6, 15})  # BUSY, LOCKED, PROTOCOL: https://sqlite.org/rescode.html
 
 
@@ -56,15 +59,19 @@ class GenericWorkload:
     params: Mapping[str, Param] = {"programs": "I|C|I", "autocheckpoint": 1000, "mix": DRAWN}
 
     def prepare(self, ctx: Context) -> None:
-        """Make what each schedule starts from: an empty database in WAL mode."""
+        """Make what each schedule starts from: a database in WAL mode with the table, and one to write a few frames."""
         connection = ctx.connect(ctx.database, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
+        connection.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+        connection.execute("CREATE TABLE before(n, filler)")
+        for _ in range(FRAMES_BEFORE):
+            connection.execute("INSERT INTO before VALUES(0, zeroblob(3000))")
         connection.close()
 
     def open(self, ctx: Context) -> Opened:
-        """Open the lanes' connections; the first makes the table, and all have read once."""
+        """Open the lanes' connections; the first begins the WAL, and all have read once."""
         found = {lane.name: self.connect(ctx) for lane in self.lanes(ctx)}
-        self.make_table(next(iter(found.values())))
+        self.begin_wal(next(iter(found.values())))
         for connection in found.values():
             connection.execute("SELECT id FROM t").fetchall()
         return Opened(found)
@@ -87,10 +94,9 @@ class GenericWorkload:
         """The letter of a step."""
         return _programs(params)[ord(lane) - 97][place]
 
-    def make_table(self, connection: sqlite3.Connection) -> None:
-        """Make the table, and leave a few frames that nobody has checkpointed."""
-        connection.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
-        connection.execute("PRAGMA user_version=1")
+    def begin_wal(self, connection: sqlite3.Connection) -> None:
+        """Leave a few frames that nobody has checkpointed."""
+        connection.execute("UPDATE before SET n = n + 1")
 
     def connect(self, ctx: Context) -> sqlite3.Connection:
         """Return a lane's connection."""

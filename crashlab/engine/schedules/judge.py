@@ -80,9 +80,23 @@ def judge(
     view = View(subject, seen.fault_class, workload.contract, workload.tables, seen.history, recovered)
     found = list(_own(view, seen))
     if not seen.deadlock:
-        found += judge_all(view)
+        if subject != GENERIC or not _as_acked(seen, recovered):
+            found += judge_all(view)
         found += judge_reads(view, seen.reads)
     return found
+
+
+def _as_acked(seen: Seen, recovered: Recovered) -> bool:
+    """Whether every step was acked and exactly what they wrote is there, each key once: nothing for the oracles to ask.
+
+    Only where every key has one writer, as in the generic workload; it saves it a tenth of its time.
+    """
+    if recovered.quick_check or recovered.integrity_check or recovered.wal_index_problems or recovered.duplicates:
+        return False
+    if any(step.state is not StepState.ACKED for step in seen.history.steps):
+        return False
+    written = {effect.key: effect.value for step in seen.history.steps for effect in step.effects}
+    return recovered.rows == {"t": written}
 
 
 def _closers(trace: bytes) -> int:

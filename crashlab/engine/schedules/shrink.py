@@ -8,7 +8,7 @@ the finding. The result is a local minimum: nothing single can be taken from it.
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import combinations, islice
 
 import msgspec
 
@@ -25,6 +25,7 @@ __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
 
 
 _CALL = (1 << ACTOR_SHIFT) - 1
+PAIRS_OF_MAX = 10
 
 
 class ShrinkLimits(msgspec.Struct, frozen=True):
@@ -92,6 +93,8 @@ class _Search:
                 self._try(script, segments)
             self._steps()
             self._segments()
+            if before == (self.script, self.found.segments):
+                self._two_steps()
             self._try(*source.plain(self.script, self.found.segments))
 
     def _fails(self, script: Script, segments: Sequence[Segment]) -> Ran | None:
@@ -123,10 +126,23 @@ class _Search:
     def _steps(self) -> None:
         for number in range(len(self.script.actors)):
             for place in self.script.actors[number].steps:
-                left = tuple(step for step in self.script.actors[number].steps if step != place)
-                smaller = _with_steps(self.script, number, left)
-                if not self._try(smaller, _without_points(self.script, self.found, number, place)):
-                    self._try(smaller, self.found.segments)
+                self._without({(number, place)})
+
+    def _two_steps(self) -> None:
+        """Steps that only go together; of a few, because all pairs are tried."""
+        if self.script.size > PAIRS_OF_MAX:
+            return
+        every = [(number, place) for number, actor in enumerate(self.script.actors) for place in actor.steps]
+        any(self._without({first, second}) for first, second in combinations(every, 2))
+
+    def _without(self, dropped: set[tuple[int, int]]) -> bool:
+        """Try without some steps; what comes after them is stopped where it was, or after as many points as before."""
+        smaller = self.script
+        for number, place in dropped:
+            smaller = _with_steps(smaller, number, tuple(n for n in smaller.actors[number].steps if n != place))
+        return self._try(smaller, _without_points(self.script, self.found, dropped)) or self._try(
+            smaller, self.found.segments
+        )
 
     def _segments(self) -> None:
         at = 0
@@ -136,8 +152,8 @@ class _Search:
                 at += 1
 
 
-def _without_points(script: Script, ran: Ran, actor: int, place: int) -> list[Segment]:
-    """The run's segments without the points of one step: what comes after it is stopped where it was."""
+def _without_points(script: Script, ran: Ran, dropped: set[tuple[int, int]]) -> list[Segment]:
+    """The run's segments without the points of some steps (actor, place)."""
     points = (byte for byte in ran.trace[::2] if byte & _CALL not in NO_POINTS)
     places = [iter(each.steps) for each in script.actors]
     now: dict[int, int] = {}
@@ -147,7 +163,7 @@ def _without_points(script: Script, ran: Ran, actor: int, place: int) -> list[Se
         for byte in islice(points, segment.calls):
             if byte & _CALL == Mark.STEP and segment.actor < len(places):
                 now[segment.actor] = next(places[segment.actor], -1)
-            kept += segment.actor != actor or now.get(actor) != place
+            kept += (segment.actor, now.get(segment.actor, -1)) not in dropped
         rest.append(Segment(segment.actor, kept, segment.fault))
     return rest
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from crashlab.engine.schedules.generic import DRAWN, draw_generic, generic_script
+from crashlab.engine.schedules.generic import AUTOCHECKPOINTS, DRAWN, draw_generic, generic_script
 from crashlab.model.case import Param
 from crashlab.model.schedule import Actor, Script, Segment
 from crashlab.model.seed import subseed
@@ -47,12 +47,12 @@ class GenericSource:
     def measured(self) -> Sequence[Script]:
         """See `Source`."""
         programs = "IRCICIR|RIC" + ("|OIO" if "O" in self._mix else "")
-        return [generic_script(programs, 1000), generic_script(programs, 4)]
+        return [generic_script(programs, auto) for auto in AUTOCHECKPOINTS]
 
     def label(self, lane: str, place: int, params: Mapping[str, Param]) -> str:
         """See `Source`."""
         letter = str(params["programs"]).split("|")[ord(lane) - 97][place]
-        return f"{letter}+" if letter == "I" and int(params["autocheckpoint"]) <= 4 else letter
+        return f"I{params['autocheckpoint']}" if letter == "I" else letter
 
     def plain(self, script: Script, segments: Sequence[Segment]) -> tuple[Script, Sequence[Segment]]:
         """Only the letters that are done, only the actors that do something."""
