@@ -93,10 +93,10 @@ if TYPE_CHECKING:
         UsageError,
         Verdict,
         Workload,
-        explore,
         parse_fault,
         run_trials,
     )
+    from crashlab.api.explore import explore
 
 
 def __getattr__(name: str) -> Any:
