@@ -1,8 +1,9 @@
 """Making a failing schedule smaller, as long as it fails in the same way.
 
 Greedy, in this order until nothing more goes: whole actors, steps, segments (with one gone, its neighbours are one, and
-an actor that is not stopped runs on), and a program without what is passed over in it. What is kept is the identity of
-the finding. The result is a local minimum: nothing single can be taken from it.
+an actor that is not stopped runs on), pairs of steps, another schedule of one step less, and a program without what is
+passed over in it. What is kept is the identity of the finding. The result is a local minimum: nothing single can be
+taken from it.
 """
 
 import time
@@ -16,9 +17,11 @@ from crashlab.engine.schedules.calibrate import NO_POINTS
 from crashlab.engine.schedules.ran import Ran, Road
 from crashlab.engine.schedules.replay import Segments
 from crashlab.engine.schedules.sources import Source
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY
 from crashlab.errors import LabError
 from crashlab.model.schedule import Actor, Schedule, Script, Segment
-from crashlab.writers.schedule.decide import Mark
+from crashlab.model.seed import rng_for
+from crashlab.writers.schedule.decide import Decide, Mark
 from crashlab.writers.schedule.turns import ACTOR_SHIFT
 
 __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
@@ -26,6 +29,7 @@ __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
 
 _CALL = (1 << ACTOR_SHIFT) - 1
 PAIRS_OF_MAX = 10
+SEARCHED_FROM, SEARCHED = 6, 150
 
 
 class ShrinkLimits(msgspec.Struct, frozen=True):
@@ -79,7 +83,7 @@ class _Search:
         self._until = time.monotonic() + limits.seconds
         self.runs = 0
         self.script = schedule.script
-        first = self._fails(schedule.script, schedule.segments)
+        first = self._fails(schedule.script, Segments(schedule.segments))
         if first is None:
             raise LabError(f"the schedule does not fail here by {schedule.finding}, so there is nothing to reduce")
         self.found = first
@@ -95,19 +99,21 @@ class _Search:
             self._segments()
             if before == (self.script, self.found.segments):
                 self._two_steps()
+            if before == (self.script, self.found.segments):
+                self._other_schedules()
             self._try(*source.plain(self.script, self.found.segments))
 
-    def _fails(self, script: Script, segments: Sequence[Segment]) -> Ran | None:
+    def _fails(self, script: Script, decide: Decide) -> Ran | None:
         if self.runs >= self._limits.runs_max or time.monotonic() > self._until:
             raise _Limit
         self.runs += 1
-        ran = self._road.run(script, Segments(segments))
+        ran = self._road.run(script, decide)
         return ran if self._finding in ran.identities() else None
 
     def _try(self, script: Script, segments: Sequence[Segment]) -> bool:
         if (script, tuple(segments)) == (self.script, self.found.segments) or not script.actors:
             return False
-        ran = self._fails(script, segments)
+        ran = self._fails(script, Segments(segments))
         if ran is None or self._size(script, ran) >= self._size(self.script, self.found):
             return False
         self.script, self.found = script, ran
@@ -143,6 +149,20 @@ class _Search:
         return self._try(smaller, _without_points(self.script, self.found, dropped)) or self._try(
             smaller, self.found.segments
         )
+
+    def _other_schedules(self) -> None:
+        """Drop one step and look for another schedule of the rest that fails alike, where many steps are left."""
+        if not SEARCHED_FROM <= self.script.size <= PAIRS_OF_MAX:
+            return
+        for number, actor in enumerate(self.script.actors):
+            for place in actor.steps:
+                smaller = _with_steps(self.script, number, tuple(n for n in actor.steps if n != place))
+                for draw in range(SEARCHED):
+                    decide = DEFAULT_STRATEGY.decide(rng_for(draw, "shrink", number, place), self.found.points, {})
+                    ran = self._fails(smaller, decide)
+                    if ran is not None:
+                        self.script, self.found = smaller, ran
+                        return
 
     def _segments(self) -> None:
         at = 0
