@@ -125,7 +125,7 @@ def lanes_control_row(control: Control, scratch: Path, seed: int) -> Row:
     result = run_lane_control(control, scratch, seed)
     return Row(
         CONTROLS,
-        f"schedules: {control.title}",
+        f"schedules: {control.id}",
         RowResult.OK if result.sound else RowResult.MISSED,
         judged=result.trials + result.twin_trials,
         detail=f"caught: {', '.join(control.catches)} in schedule {result.trials}; twin 0/{result.twin_trials}"
