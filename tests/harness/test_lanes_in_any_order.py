@@ -27,9 +27,11 @@ BROKEN = {
 
 def explored(workload: str, steps: int, budget: Budget):
     path = (str(Path(__file__).parent), str(ROOT))
-    with Workspace() as space:
-        with Explorer(Greeting("s", workload, str(space.make_run()), path, steps_max=steps)) as explorer:
-            return explorer.explore("bpr:4", 1, budget)
+    with (
+        Workspace() as space,
+        Explorer(Greeting("s", workload, str(space.make_run()), path, steps_max=steps)) as explorer,
+    ):
+        return explorer.explore("bpr:4", 1, budget)
 
 
 @pytest.mark.parametrize("workload", GOOD)
