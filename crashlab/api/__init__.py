@@ -12,7 +12,7 @@ about process death; a kill is not a power loss. `explore` computes both from on
 """
 
 from crashlab.api.explore import explore
-from crashlab.api.explored import CrashFinding, ExploreFailedError, ExploreResult
+from crashlab.api.explored import CrashFinding, ExploreFailedError, ExploreResult, ScheduleFinding
 from crashlab.api.lab import Lab, run_trials
 from crashlab.api.trials import Trials, TrialsFailedError
 from crashlab.engine.subject import Subject
@@ -62,6 +62,7 @@ __all__ = [
     "Promise",
     "RecordError",
     "Row",
+    "ScheduleFinding",
     "Step",
     "Subject",
     "SubjectError",
