@@ -118,6 +118,8 @@ def explore(
     tell_at = started + TELL_EVERY_S
     collecting = gc.isenabled()
     gc.disable()  # a connection must not be closed in the middle of somebody else's turn
+    gc.collect()
+    gc.freeze()  # the lab's own modules: each collection would look through them
     try:
         for script, decide in _drawn(source, costs, strategy, seed, counted, faults):
             if budget.schedules and counted.schedules >= budget.schedules:
@@ -154,6 +156,7 @@ def explore(
         else:
             counted.done = True
     finally:
+        gc.unfreeze()
         if collecting:
             gc.enable()
     yield counted

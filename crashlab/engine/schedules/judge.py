@@ -12,9 +12,11 @@ A WAL that remains accuses nobody where two actors closed connections: each of t
 still there, and then SQLite leaves the checkpoint to the next opener.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -116,9 +118,15 @@ def _own(view: View, seen: Seen) -> Iterator[Finding]:
 
 
 def _read(workload: Any, database: str) -> Recovered:
-    """Read the tables with one connection, without a restart path: the generic workload has none of its own."""
+    """Read the tables with one connection, without a restart path: the generic workload has none of its own.
+
+    Where nothing lies beside the main file, it is all that any connection can read, and `immutable` reads just that: it
+    makes no WAL, no shared memory and no locks, which is most of what a look at a database costs.
+    """
+    alone = not any(os.path.exists(database + suffix) for suffix in ("-wal", "-journal"))
+    name = f"file:{quote(database)}?mode=ro&immutable=1" if alone else database
     try:
-        connection = sqlite3.connect(database, isolation_level=None, timeout=5.0)
+        connection = sqlite3.connect(name, uri=alone, isolation_level=None, timeout=5.0)
         try:
             rows, duplicates = read_rows(connection, workload.tables)
             problems = integrity_check(connection, LINES_MAX)

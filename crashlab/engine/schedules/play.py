@@ -47,7 +47,8 @@ class Play:
         self.reads: list[Read] = []
         self.wal_index = ""
         self.beginning: Callable[[int, int], object] | None = None
-        self.ended: Callable[[], object] | None = None
+        self.begins: Callable[[], object] = lambda: None
+        self.ended: Callable[[], object] = lambda: None
 
     def bodies(self) -> list[Callable[[], None]]:
         """What each actor does, in their order.
@@ -70,6 +71,7 @@ class Play:
         turns = self._turns
         self._instance = self._workload.open(self._context)
         self.opened = True
+        self.begins()
         turns.begin(self._decide)
         others = range(1, len(self._lanes))
         try:
@@ -79,8 +81,7 @@ class Play:
         finally:
             if not turns.adopted:
                 turns.end()
-                if self.ended is not None:
-                    self.ended()
+                self.ended()
             if not turns.gave_up:  # then others stand inside their connections; the road closes those at the end
                 self._phases.enter(MARK_CLOSE)
                 self._instance.close()

@@ -84,6 +84,7 @@ class ThreadsRoad:
         (root / "templates").mkdir()
         self._templates = Templates(root / "templates", self._make_template, alike=subject == GENERIC)
         self._runs = itertools.count()
+        self._clean: Path | None = None
         self._log = MemoryLog()
         self._recorder: Recorder | None = None
         library = find_library(module)
@@ -103,7 +104,8 @@ class ThreadsRoad:
 
     def run(self, script: Script, decide: Decide, *, tell: bool = False, keep: Path | None = None) -> Ran:
         """Run one schedule; see `crashlab.engine.schedules.ran.Road`."""
-        directory = self._root / f"run-{next(self._runs)}"
+        directory = self._clean or self._root / f"run-{next(self._runs)}"
+        self._clean = None
         params = {**self.workload.params, **script.params}
         self._templates.copy(params, directory)
         order = self._order(directory, script.seed, params)
@@ -126,7 +128,7 @@ class ThreadsRoad:
                         shutil.copyfile(path, keep / path.name)
         finally:
             if not self.turns.alive:  # a run that is stuck has its files still open
-                _remove(directory)
+                self._tidy(directory)
         return Ran(**ran, course=course)
 
     def lanes(self, params: Mapping[str, Param], seed: int = 0) -> tuple[str, ...]:
@@ -141,7 +143,8 @@ class ThreadsRoad:
             play = Play(self.workload, script, turns, context, self._phases, decide)
             self._faults = self._faults_of(play, context)
             if self.subject == GENERIC and self._recorder is None:
-                play.ended = self._let_go
+                self._tap.hold_back()
+                play.begins, play.ended = self._tap.take_hold, self._let_go
             turns.start(play.bodies(), self._limits.points_max, plain=self.subject == GENERIC)
             wait_for_end(turns, self._limits)
             return play, ()
@@ -237,6 +240,13 @@ class ThreadsRoad:
                 power_losses(died.records, directory.name, prepare, Path(scratch), digest), order, judge_one
             )
 
+    def _tidy(self, directory: Path) -> None:
+        """Remove a run's directory, or leave it to the next run, which writes its template over it."""
+        if self.subject == GENERIC and self._recorder is None and os.listdir(directory) == [DATABASE]:
+            self._clean = directory
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
     def _let_go(self) -> None:
         self._tap.let_go()
         self.turns.mapped.clear()
@@ -254,7 +264,7 @@ class ThreadsRoad:
         return connection
 
     def _order(self, directory: Path, seed: int, params: Mapping[str, Param]) -> Order:
-        return Order(str(directory), str(directory / DATABASE), "", seed, dict(params))
+        return Order(str(directory), f"{directory}/{DATABASE}", "", seed, dict(params))
 
     def _make_template(self, directory: Path, params: Mapping[str, Param]) -> None:
         order = self._order(directory, subseed(0, "template"), params)
@@ -271,12 +281,3 @@ def _sidecars(order: Order) -> dict[str, int]:
     """What lies beside the database when everybody has closed."""
     paths = [Path(f"{order.database}{suffix}") for suffix in ("-wal", "-journal")]
     return {path.name: path.stat().st_size for path in paths if path.exists()}
-
-
-def _remove(directory: Path) -> None:
-    """Remove a run's directory; in most of thousands a database is all that is in it."""
-    try:
-        os.unlink(f"{directory}/{DATABASE}")
-        directory.rmdir()
-    except OSError:
-        shutil.rmtree(directory, ignore_errors=True)

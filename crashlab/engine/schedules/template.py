@@ -26,7 +26,7 @@ class Templates:
         self._found: dict[bytes, dict[str, bytes] | Path] = {}
 
     def copy(self, params: Mapping[str, Param], directory: Path) -> None:
-        """Make `directory` with a copy of the template for these parameters.
+        """Fill `directory` with the template for these parameters; what it has by these names is written over.
 
         Raises:
             LimitError: the program leaves more than is sensible to copy for every schedule.
@@ -40,10 +40,9 @@ class Templates:
         if isinstance(found, Path):
             shutil.copytree(found, directory)
             return
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         for name, data in found.items():
-            with open(directory / name, "wb", buffering=0) as file:
-                file.write(data)
+            _write(f"{directory}/{name}", data)
 
     def _taken(self, params: Mapping[str, Param]) -> dict[str, bytes] | Path:
         """Small templates of plain files are kept in memory: they are written thousands of times."""
@@ -57,3 +56,16 @@ class Templates:
         if any(not entry.is_file() or entry.is_symlink() for entry in entries):
             return source
         return {entry.name: entry.read_bytes() for entry in entries}
+
+
+def _write(path: str, data: bytes) -> None:
+    """Write a file whole; over one that is there, whose memory then need not be taken anew."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    try:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        if os.fstat(descriptor).st_size > len(data):
+            os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,7 @@ from crashlab.sqlite.tap.operation import Operation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from types import CodeType, TracebackType
     from typing import Any
 
@@ -70,7 +70,8 @@ class Tables:
     """The patched copies, by the address of the table that they were copied from.
 
     `replace(operation, real)` returns the Python function to put in the place of `real`, or None to leave it.
-    `keep_gil`: no operation lets the GIL go, because only one thread at a time is inside SQLite at all.
+    `keep_gil`: no operation lets the GIL go, because only one thread at a time is inside SQLite at all. `operations`:
+    only these are replaced.
     """
 
     def __init__(
@@ -78,8 +79,10 @@ class Tables:
         replace: Callable[[Operation, Callable[..., Any]], Callable[..., Any] | None],
         *,
         keep_gil: bool = False,
+        operations: Container[Operation] = frozenset(Operation),
     ) -> None:
         self._replace = replace
+        self._operations = operations
         self._keep_gil = keep_gil
         self._copies: dict[int, int] = {}
 
@@ -96,7 +99,7 @@ class Tables:
         copy.iVersion = version
         for operation, (name, _) in METHODS.items():
             pointer = getattr(copy, name)
-            if not pointer or METHODS_SINCE.get(operation, 1) > version:
+            if not pointer or operation not in self._operations or METHODS_SINCE.get(operation, 1) > version:
                 continue
             function = self._replace(operation, real_function(operation, pointer, keep_gil=self._keep_gil))
             if function is not None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Tap"]
 
 ERRORS_MAX = 100
+_ALWAYS_SEEN = frozenset({Operation.SHM_MAP, Operation.SHM_UNMAP, Operation.CLOSE})
 
 # https://sqlite.org/c3ref/c_open_autoproxy.html
 _ROLE_BY_OPEN_FLAG = (
@@ -79,6 +80,7 @@ class Tap:
         self._closing = RLock()
         self._roles: dict[str, Role] = {}
         self._vfses: list[PatchedVfs] = []
+        self._tables = self._whole = self._least = Tables(self._gated, keep_gil=gate is not None)
         self._wanted = {operation for listener in listeners for operation in listener.operations}
 
     def __enter__(self) -> Self:
@@ -106,9 +108,11 @@ class Tap:
         try:
             if self.recorder is not None:
                 self.recorder.attached(self)
-            tables = Tables(self._gated, keep_gil=self.gate is not None)
+            keep_gil = self.gate is not None
+            self._tables = self._whole = Tables(self._gated, keep_gil=keep_gil)
+            self._least = Tables(self._gated, keep_gil=keep_gil, operations=_ALWAYS_SEEN)
             for address in self.bindings.file_vfses():
-                self._patch(address, tables)
+                self._patch(address)
             for listener in self.listeners:
                 listener.attached(self)
         except BaseException:
@@ -151,8 +155,23 @@ class Tap:
         for vfs in self._vfses:
             vfs.show(Operation.OPEN)
 
+    def hold_back(self) -> None:
+        """Of files that are opened from now on see no more than closes and where shared memory lies, until `take_hold`.
+
+        Opening a connection makes dozens of calls; where nobody asks about them, passing them on is half their cost.
+        """
+        self._tables = self._least
+
+    def take_hold(self) -> None:
+        """See every call of the files that are open, and of those that are opened from now on."""
+        self._tables = self._whole
+        with self._closing:
+            for file in self.files.values():
+                Slot(file.address).value = self._whole.patched(file.methods)
+
     def let_go(self) -> None:
         """See no more of the files that are open now."""
+        self._tables = self._whole
         with self._closing:
             for file in self.files.values():
                 Slot(file.address).value = file.methods
@@ -173,7 +192,7 @@ class Tap:
     def _listening(self, operation: Operation) -> list[Listener]:
         return [listener for listener in self.listeners if operation in listener.operations]
 
-    def _patch(self, address: int, tables: Tables) -> None:
+    def _patch(self, address: int) -> None:
         vfs = PatchedVfs(address)
         self._vfses.append(vfs)
 
@@ -190,7 +209,7 @@ class Tap:
 
         whole = self.recorder is not None or self.gate is not None
         if whole or self._wanted - VFS_OPERATIONS or Operation.OPEN in self._wanted:
-            replace(Operation.OPEN, self._opener(real(Operation.OPEN), tables))
+            replace(Operation.OPEN, self._opener(real(Operation.OPEN)))
         if whole or Operation.DELETE in self._wanted:
             replace(Operation.DELETE, self._deleter(real(Operation.DELETE)))
         for operation in (Operation.ACCESS, Operation.SLEEP, Operation.RANDOMNESS):
@@ -223,7 +242,7 @@ class Tap:
 
         return function
 
-    def _opener(self, real: Callable[..., int], tables: Tables) -> Callable[..., int]:
+    def _opener(self, real: Callable[..., int]) -> Callable[..., int]:
         def innermost(call: Call) -> int:
             file = call.file
             assert file is not None
@@ -234,7 +253,7 @@ class Tap:
                 self.files[file.address] = file
                 if file.name:
                     self._roles[file.name] = file.role
-                table.value = tables.patched(file.methods)
+                table.value = self._tables.patched(file.methods)
             return rc
 
         layers = chain(self._listening(Operation.OPEN), innermost)

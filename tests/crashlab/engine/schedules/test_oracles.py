@@ -1,9 +1,14 @@
 """The oracles of schedules, on histories made by hand: each beside one that is clean."""
 
 import ctypes
+import sqlite3
+import subprocess
+from pathlib import Path
 
 import pytest
 
+from crashlab.engine.schedules.generic import GENERIC
+from crashlab.engine.schedules.generic import workload as generic
 from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.reads import Read, judge_reads
 from crashlab.engine.schedules.walindex import impossible, look_at
@@ -11,6 +16,7 @@ from crashlab.model.contract import Contract, FaultClass
 from crashlab.model.history import Ended, EndKind, History, StepRecord, StepState
 from crashlab.model.step import Effect, Table
 from crashlab.oracles.view import Recovered, View
+from crashlab.writers.order import Order
 
 ENDED = Ended(EndKind.EXITED, 0)
 
@@ -76,3 +82,31 @@ def test_a_step_that_met_a_malformed_database_is_a_finding_and_one_that_met_a_lo
     history = History("", (step("a", 1, 2, state=StepState.REFUSED, error=error),), (), (), ENDED)
     judged = judge(Workload, "x", None, None, Seen(history, deadlock="all wait"), {})
     assert [finding.identity.invariant for finding in judged] == ["deadlock", *invariants]
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["with a WAL", "the main file alone"])
+def test_a_judge_reads_what_a_program_would(tmp_path, left):
+    directory = tmp_path / "a directory? #1%41"
+    directory.mkdir()
+    writing = sqlite3.connect(directory / "live.db", isolation_level=None)
+    writing.execute("PRAGMA journal_mode=WAL").fetchall()
+    writing.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, v)")
+    writing.execute("PRAGMA wal_checkpoint").fetchall()
+    writing.execute("INSERT INTO t VALUES(1001, 'x')")
+    if not left:
+        writing.close()
+    for suffix in ("", "-wal"):
+        if Path(f"{directory}/live.db{suffix}").exists():
+            subprocess.run(["cp", f"{directory}/live.db{suffix}", f"{directory}/state.db{suffix}"], check=True)
+    writing.close()
+    database = directory / "state.db"
+    history = History("", (step("a", 1, 2, (1001, "x")), step("a", 3, 4, (1002, "y"))), (), (), ENDED)
+    order = Order(str(directory), str(database), "", 0, {})
+
+    def judged():
+        return [each.identity.invariant for each in judge(generic, GENERIC, order, None, Seen(history), {})]
+
+    assert judged() == ["acked-row-lost"]
+    assert "1002" in str(judge(generic, GENERIC, order, None, Seen(history), {})[0].message)
+    database.write_bytes(database.read_bytes()[:4096] + bytes(4096))
+    assert "quick-check" in " ".join(judged())

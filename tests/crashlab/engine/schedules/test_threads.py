@@ -61,6 +61,7 @@ def test_every_schedule_within_a_bound_is_run_once(memory):
     from crashlab.engine.schedules.generic import workload
     from crashlab.engine.schedules.road import ThreadsRoad
     from crashlab.writers.schedule.locks import patched_threading
+    from crashlab.writers.schedule.support import first_runnable
     from crashlab.writers.schedule.turns import Turns
 
     turns = Turns()
@@ -70,6 +71,8 @@ def test_every_schedule_within_a_bound_is_run_once(memory):
             runs = [road.run(script, decide) for script, decide in schedules_of(generic_script("I|I"), preemptions)]
             assert not any(ran.findings or ran.problem for ran in runs)
             seen[preemptions] = [ran.segments for ran in runs]
+        plain, told = (road.run(generic_script("IRC|CI|OI"), first_runnable, tell=tell) for tell in (False, True))
+        assert plain.digest == told.digest, "how much is seen of opening is no part of a schedule"
     assert len(seen[0]) == 2
     assert len(seen[1]) == len(set(seen[1])) > 20, "one for each point, none twice"
 
