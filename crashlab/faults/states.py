@@ -13,7 +13,7 @@ from crashlab.faults.firing import Firing
 from crashlab.faults.text import FaultText
 from crashlab.model.contract import FaultClass
 from crashlab.model.history import Ended, History
-from crashlab.states.models import Model, Policy
+from crashlab.states.policy import Model, Policy
 
 STATES = 20_000
 STATES_MAX = 10_000_000

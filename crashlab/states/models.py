@@ -14,7 +14,6 @@ sampled, by a seed, with prefixes and nearly whole sets among them.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from random import Random
 
 import msgspec
@@ -25,6 +24,7 @@ from crashlab.log.trace import TraceKind
 from crashlab.states.bits import Bits, Ints, below, first_set, pack, unpack
 from crashlab.states.pending import Epoch, epochs
 from crashlab.states.pieces import Group, Pieces
+from crashlab.states.policy import Model, Policy
 from crashlab.states.state import KILL, SECTOR, CrashState
 from crashlab.states.trace import Trace
 
@@ -36,32 +36,6 @@ STRETCH = 48
 """Pieces in a row that are lost one by one in a sampled state; the others go by whole operations."""
 
 _ALL_WORDS = np.uint64(0xFFFFFFFFFFFFFFFF)
-
-
-class Policy(StrEnum):
-    """What may be lost."""
-
-    KILL = "kill"
-    SYNCED_ONLY = "synced-only"
-    PREFIX = "prefix"
-    SUBSET = "subset"
-    TORN = "torn"
-
-
-class Model(msgspec.Struct, frozen=True):
-    """A policy and its bounds.
-
-    `states_max`: states generated at moments that the classes cover. `direct_max`: at those that they don't,
-    where each different disk is recovered by itself. `entries`: whether directory entries may be lost.
-    `first`, `last`: the moments looked at, both included, `last=-1` for the end.
-    """
-
-    policy: Policy
-    states_max: int = 100_000
-    direct_max: int = 2_000
-    entries: bool = True
-    first: int = 0
-    last: int = -1
 
 
 @dataclass(slots=True)

@@ -243,6 +243,10 @@ def without_times(outcome):
     for name in ("timings_us", "trial_id", "case_dir"):
         plain.pop(name)
     plain["exposure"].pop("seconds")
+    plain["story"].pop("fault_us")
+    for mark in (each for part in plain["story"].values() if isinstance(part, list) for each in part):
+        for name in [name for name in mark if name.endswith("_us")]:
+            mark.pop(name)
     return plain
 
 
