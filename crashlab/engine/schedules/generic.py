@@ -28,7 +28,7 @@ __all__ = ["GENERIC", "GenericWorkload", "Opened", "draw_generic", "generic_scri
 GENERIC = "generic"
 OPERATIONS = "IRCO"
 DRAWN = "IIRCC"
-"""What is drawn, uniformly; reopening is asked for by `--param mix=IIRCCO`."""
+"""What is drawn, uniformly, but for the last step of each lane; reopening is asked for by `--param mix=IIRCCO`."""
 
 AUTOCHECKPOINTS = (1, 4, 1000)
 PAYLOAD = "x" * 100
@@ -170,7 +170,11 @@ def draw_generic(
     steps: tuple[int, int] = (1, 4),
     autocheckpoints: tuple[int, ...] = AUTOCHECKPOINTS,
 ) -> Script:
-    """Draw a script: how many actors, how many steps each, which, and when SQLite checkpoints by itself."""
+    """Draw a script: how many actors, how many steps each, which, and when SQLite checkpoints by itself.
+
+    Each actor's last step is an insert, if `mix` has any: what a schedule has broken in a WAL is seen in what is
+    written after it.
+    """
     if not mix or set(mix) - set(OPERATIONS):
         raise UsageError(f"mix={mix!r}: expected letters of {OPERATIONS}")
     drawn = rng.random  # a quarter of the cost of `choice` and `randint`, for every letter of every schedule
@@ -178,7 +182,10 @@ def draw_generic(
     words = []
     for _ in range(actors[0] + int(drawn() * (actors[1] - actors[0] + 1))):
         count = steps[0] + int(drawn() * (steps[1] - steps[0] + 1))
-        words.append("".join([mix[int(drawn() * len(mix))] for _ in range(count)]))
+        letters = [mix[int(drawn() * len(mix))] for _ in range(count)]
+        if "I" in mix:
+            letters[-1] = "I"
+        words.append("".join(letters))
     return generic_script("|".join(words), auto)
 
 

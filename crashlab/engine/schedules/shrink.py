@@ -29,7 +29,7 @@ __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
 
 _CALL = (1 << ACTOR_SHIFT) - 1
 PAIRS_OF_MAX = 10
-SEARCHED_FROM, SEARCHED = 6, 150
+SEARCHED_FROM, SEARCHED, SHIFTED = 6, 100, 8
 
 
 class ShrinkLimits(msgspec.Struct, frozen=True):
@@ -154,15 +154,28 @@ class _Search:
         """Drop one step and look for another schedule of the rest that fails alike, where many steps are left."""
         if not SEARCHED_FROM <= self.script.size <= PAIRS_OF_MAX:
             return
-        for number, actor in enumerate(self.script.actors):
-            for place in actor.steps:
-                smaller = _with_steps(self.script, number, tuple(n for n in actor.steps if n != place))
-                for draw in range(SEARCHED):
-                    decide = DEFAULT_STRATEGY.decide(rng_for(draw, "shrink", number, place), self.found.points, {})
+        dropped = [(number, place) for number, actor in enumerate(self.script.actors) for place in actor.steps]
+        for search in (self._shifted, self._drawn):
+            for number, place in dropped:
+                smaller = _with_steps(
+                    self.script, number, tuple(n for n in self.script.actors[number].steps if n != place)
+                )
+                for decide in search(number, place):
                     ran = self._fails(smaller, decide)
                     if ran is not None:
                         self.script, self.found = smaller, ran
                         return
+
+    def _shifted(self, number: int, place: int) -> Iterator[Decide]:
+        """The same segments, one of them a few points longer or shorter: without that step others make other calls."""
+        segments = _without_points(self.script, self.found, {(number, place)})
+        for at, segment in enumerate(segments):
+            for calls in range(max(0, segment.calls - SHIFTED), segment.calls + SHIFTED + 1):
+                yield Segments([*segments[:at], Segment(segment.actor, calls, segment.fault), *segments[at + 1 :]])
+
+    def _drawn(self, number: int, place: int) -> Iterator[Decide]:
+        for draw in range(SEARCHED):
+            yield DEFAULT_STRATEGY.decide(rng_for(draw, "shrink", number, place), self.found.points, {})
 
     def _segments(self) -> None:
         at = 0

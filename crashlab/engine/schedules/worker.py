@@ -15,6 +15,7 @@ from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
 from crashlab.engine.schedules.faults_foreign import Neighboured
+from crashlab.engine.schedules.memory import keep_memory
 from crashlab.engine.schedules.orders import STEPS_MAX, Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
 from crashlab.engine.schedules.processes.programs import ProgramsWorkload
 from crashlab.engine.schedules.processes.road import ProcessesRoad, process_turns
@@ -51,6 +52,7 @@ def main() -> int:
     greeting = read_frame(sys.stdin.buffer, Greeting)
     if greeting is None:
         return 0
+    keep_memory()
     try:
         turns: Any = process_turns(greeting.limits) if greeting.road == ProcessesRoad.name else Turns()
         with patched_threading(turns), patched_connect(turns):

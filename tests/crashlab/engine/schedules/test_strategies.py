@@ -4,8 +4,10 @@ import random
 
 import pytest
 
+from crashlab.engine.schedules.generic import draw_generic
 from crashlab.engine.schedules.strategies import parse_strategy
 from crashlab.errors import UsageError
+from crashlab.model.seed import rng_for
 from crashlab.writers.schedule.decide import Why
 
 
@@ -52,3 +54,13 @@ def test_bounded_preemption_preempts_at_most_so_often_and_where_it_drew(preempti
             assert actor != before
         assert len(at) <= preemptions
         assert all(0 <= point < 100 for point in at)
+
+
+def test_what_is_drawn_is_within_its_bounds_and_each_lane_ends_with_an_insert_where_there_is_one():
+    words = [str(draw_generic(rng_for(n, "drawn")).params["programs"]).split("|") for n in range(300)]
+    assert {len(each) for each in words} == {2, 3, 4}
+    assert {len(word) for each in words for word in each} == {1, 2, 3, 4}
+    assert {letter for each in words for word in each for letter in word} == set("IRC")
+    assert all(word.endswith("I") for each in words for word in each)
+    assert {draw_generic(rng_for(n, "drawn")).params["autocheckpoint"] for n in range(50)} == {1, 4, 1000}
+    assert set(str(draw_generic(rng_for(1, "drawn"), "RO").params["programs"])) <= set("RO|")
