@@ -29,7 +29,7 @@ __all__ = ["ShrinkLimits", "Shrunk", "shrink"]
 
 _CALL = (1 << ACTOR_SHIFT) - 1
 PAIRS_OF_MAX = 10
-SEARCHED_FROM, SEARCHED, SHIFTED = 6, 100, 8
+SEARCHED_FROM, SEARCHED, SHIFTED = 6, 100, 20
 
 
 class ShrinkLimits(msgspec.Struct, frozen=True):
