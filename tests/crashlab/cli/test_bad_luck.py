@@ -115,6 +115,7 @@ def test_a_lab_in_another_container_is_left_alone(space):
         unseen.rename(theirs.root)
 
 
+@pytest.mark.slow
 @linux
 def test_a_judge_in_a_restart_that_hangs_dies_with_its_lab(project, space):
     process = project.popen("run", "--subject", "stuck", "--workspace", space)

@@ -16,6 +16,7 @@ from crashlab.report.plain import printable
 needs_fork = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="phases need writers that are forked")
 
 
+@pytest.mark.slow
 @needs_fork
 def test_go_on_a_correct_program(crashlab, project):
     answer = crashlab("gate", "--format", "json", "--format", "text=gate.txt", "--format", "ndjson=events.ndjson")

@@ -28,9 +28,9 @@ def test_a_gate_is_rebuilt_from_its_records(crashlab, project):
     assert {covered.fault_class for covered in summary.covered} == {"process death", "power loss"}
     for covered in summary.covered:
         for coverage, reach in zip(covered.coverage, covered.reach, strict=True):
-            assert sum(reach["states"]) == coverage["generated"]
-            assert sum(reach["writes_main"]) + sum(reach["writes_wal"]) > 0
-            assert len(reach["states"]) == len(reach["syncs"]) <= 101
+            assert sum(reach.states) == coverage["generated"]
+            assert sum(reach.writes_main) + sum(reach.writes_wal) > 0
+            assert len(reach.states) == len(reach.syncs) <= 101
     counted = {what for found in summary.findings for what in found.counts}
     assert counted >= {TRIALS, STATES} or counted >= {CALLS}
     told = [witness.story for found in summary.findings for witness in found.witnesses if witness.story is not None]

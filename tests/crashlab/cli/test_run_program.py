@@ -71,6 +71,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_the_programs_own_restart_runs_on_crash_states(lab):
     (lab.project / "app.py").write_text(RESTARTS)
     check = f"{sys.executable} app.py --check"
@@ -129,6 +130,7 @@ for n in 1 2 3; do echo done $n; sqlite3 app.db "INSERT INTO t VALUES($n)"; done
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(seccomp_problem() is not None, reason=f"no seccomp recording: {seccomp_problem()}")
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 command line here")
 def test_a_shell_script_is_recorded_at_its_system_calls(lab):
@@ -176,6 +178,7 @@ def test_a_module_and_a_console_script(lab, command):
     assert "counters.db: 33 commits, 31 of them durable at once" in answer.stdout
 
 
+@pytest.mark.slow
 def test_every_failure_ends_in_commands_that_work_when_pasted(lab):
     command = ("run", "--states", 300, "--ack-on", r"done (\d+)", "--", sys.executable, "orders.py", "--broken")
     told = lab(*command).stdout.splitlines()
@@ -192,6 +195,7 @@ def test_every_failure_ends_in_commands_that_work_when_pasted(lab):
     assert lab(*reduce, "--", "python").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_restarts_finding_is_reduced_with_its_command(lab):
     (lab.project / "app.py").write_text(RESTARTS)
     check = f"{sys.executable} app.py --check"

@@ -33,7 +33,7 @@ NO_LOSS_IN_CONTROL = ("a3-malformed", "b1-straddle", "e7-checkpoint", "f1", "f3"
 
 
 @pytest.mark.parametrize("name", FIRST)
-@pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.parametrize("seed", [11, pytest.param(12, marks=pytest.mark.slow)])
 def test_the_true_mechanism_comes_first_with_those_that_leave_the_same(left_by, name, seed):
     path, _ = left_by(name, seed)
     before = Triplet.of(path).facts()
