@@ -35,7 +35,7 @@ SEARCHED_FROM, SEARCHED, SHIFTED = 6, 100, 20
 class ShrinkLimits(msgspec.Struct, frozen=True):
     """Bounds of one reduction."""
 
-    runs_max: int = 3000
+    runs_max: int = 8000
     seconds: float = 30.0
 
 
