@@ -5,6 +5,7 @@ import os
 import sqlite3
 import traceback
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from urllib.parse import quote
 from crashlab.errors import LimitError
 from crashlab.model.contract import FaultClass
 from crashlab.model.history import History
-from crashlab.model.phase import MARK_CLOSE
+from crashlab.model.phase import MARK_CLOSE, MARK_CONNECTION_CLOSE
 from crashlab.model.step import Row, Table
 from crashlab.model.workload import Check
 from crashlab.oracles.view import Recovered
@@ -97,12 +98,12 @@ def restart_and_read(
     left = {name: size for name, size in sidecars.items() if size} if closed else {}
     parsed = parse_shm(wal_index) if wal_index else None
     index_problems = (parsed.impossible,) if parsed is not None and parsed.impossible else ()
-    pinned = any(lane.pins for lane in workload.lanes(context))
+    others = any(lane.pins for lane in workload.lanes(context)) or _closed_at_once(history)
     common: dict[str, Any] = {
         "wal_index_problems": index_problems,
         "sidecars_after_clean_close": left,
         "closed_cleanly": closed,
-        "other_connections": pinned,
+        "other_connections": others,
     }
     try:
         instance = workload.restart(context)
@@ -116,6 +117,12 @@ def restart_and_read(
     finally:
         with contextlib.suppress(Exception):
             instance.close()
+
+
+def _closed_at_once(history: History) -> bool:
+    """Whether two connections closed at one time: each may see the other still there, and then neither ends the WAL."""
+    closes = sorted((p.enter_ns, p.leave_ns) for p in history.phases if p.name == MARK_CONNECTION_CLOSE)
+    return any(later[0] < first[1] or not first[1] for first, later in pairwise(closes))
 
 
 def _read(
