@@ -1,18 +1,12 @@
 """The owner's side of a judge: one process, one trial at a time, a deadline on each."""
 
-import contextlib
-import os
-import signal
 import subprocess
-import sys
-import threading
-from collections.abc import Iterator
-from typing import IO
 
 from crashlab.engine.audit import Audited, AuditOrder
 from crashlab.engine.explore import Explored, ExploreOrder
 from crashlab.engine.judge import JudgeOrder, clear_run
 from crashlab.engine.judge_worker import JudgeReady, JudgeSays
+from crashlab.engine.watched import WatchedProcess
 from crashlab.errors import LabError, SubjectError
 from crashlab.faults.fault import parse_fault
 from crashlab.model.case import Param
@@ -37,19 +31,12 @@ class JudgeClient:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "crashlab.engine.judge_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._child = WatchedProcess("crashlab.engine.judge_worker")
         self._judged = 0
-        self._overdue = False
-        with self._deadline(START_S):
+        with self._child.deadline(START_S):
             try:
-                send_frame(self._in, self._hello)
-                ready = read_frame(self._out, JudgeReady)
+                send_frame(self._child.stdin, self._hello)
+                ready = read_frame(self._child.stdout, JudgeReady)
             except OSError as error:
                 raise LabError(f"the judge did not start: {error}") from error
         if ready is None or ready.error:
@@ -60,51 +47,14 @@ class JudgeClient:
         self.contract = ready.contract
         self.code = ready.code
 
-    @property
-    def _in(self) -> IO[bytes]:
-        if self._process.stdin is None:
-            raise LabError("the judge has no standard input")
-        return self._process.stdin
-
-    @property
-    def _out(self) -> IO[bytes]:
-        if self._process.stdout is None:
-            raise LabError("the judge has no standard output")
-        return self._process.stdout
-
-    @contextlib.contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _give_up(self) -> None:
-        self._overdue = True
-        self._kill()
-
-    def _kill(self) -> None:
-        """Kill the judge and, where it leads a session of its own, whatever a restart path has started."""
-        if self._process.returncode is None:  # not reaped yet, so the number is still its own
-            self._kill_group()
-        self._process.kill()
-
-    def _kill_group(self) -> None:
-        if sys.platform != "win32":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-
     def _died(self) -> int:
         """Return the exit code of a judge that has stopped talking."""
         try:
-            code = self._process.wait(5)
+            code = self._child.process.wait(5)
         except subprocess.TimeoutExpired:
-            self._kill()
-            return self._process.wait()
-        self._kill_group()  # what its restart path had started is still in its group
+            self._child.kill()
+            return self._child.process.wait()
+        self._child.kill_group()  # what its restart path had started is still in its group
         return code
 
     def judge(self, task: JudgeOrder) -> Outcome:
@@ -116,7 +66,7 @@ class JudgeClient:
         says, stage = self._ask(task, RESTART_S)
         if says is not None and says.outcome is not None:
             return says.outcome
-        code, overdue = self._died(), self._overdue
+        code, overdue = self._died(), self._child.overdue
         self.close()
         clear_run(task.order.directory)
         return _fallen(task, stage, code, hung=overdue)
@@ -132,7 +82,7 @@ class JudgeClient:
             return says.explored
         if says is not None:
             raise LabError(says.error)
-        code, overdue = self._died(), self._overdue
+        code, overdue = self._died(), self._child.overdue
         self.close()
         clear_run(task.scratch)
         why = f"took longer than {seconds:.0f} s" if overdue else f"died with code {code}"
@@ -154,15 +104,15 @@ class JudgeClient:
 
     def _ask(self, task: JudgeOrder | ExploreOrder | AuditOrder, seconds: float) -> tuple[JudgeSays | None, str]:
         """Send a task; return the last word, or None if the judge died or was ended, and its last stage."""
-        if self._judged >= TRIALS_MAX or self._process.poll() is not None:
+        if self._judged >= TRIALS_MAX or self._child.process.poll() is not None:
             self.close()
             self._start()
         self._judged += 1
         stage = "order"
-        with self._deadline(seconds):
+        with self._child.deadline(seconds):
             try:
-                send_frame(self._in, task)
-                while (says := read_frame(self._out, JudgeSays)) is not None:
+                send_frame(self._child.stdin, task)
+                while (says := read_frame(self._child.stdout, JudgeSays)) is not None:
                     if says.stage == "done":
                         return says, stage
                     stage = says.stage
@@ -172,12 +122,7 @@ class JudgeClient:
 
     def close(self) -> None:
         """End the judge; whatever it was doing is lost."""
-        self._kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        self._child.close()
 
 
 def _fallen(task: JudgeOrder, stage: str, code: int, *, hung: bool) -> Outcome:

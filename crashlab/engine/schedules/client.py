@@ -1,16 +1,10 @@
 """The owner's side: a process that runs schedules, watched, ended when it sticks, and started anew."""
 
-import contextlib
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
@@ -20,6 +14,7 @@ from crashlab.engine.schedules.orders import Explore, Greeting, Order, Ready, Re
 from crashlab.engine.schedules.ran import Ran
 from crashlab.engine.schedules.replay import Replayed
 from crashlab.engine.schedules.shrink import Shrunk
+from crashlab.engine.watched import WatchedProcess
 from crashlab.errors import CrashlabError, LabError, LimitError
 from crashlab.model.schedule import Schedule
 from crashlab.writers.frames import read_frame, send_frame
@@ -53,8 +48,7 @@ class Explorer:
     def __init__(self, greeting: Greeting) -> None:
         self._greeting = greeting
         self._silence_s = greeting.limits.seconds_max + SILENCE_S
-        self._process: subprocess.Popen[bytes] | None = None
-        self._overdue = False
+        self._child: WatchedProcess | None = None
         self.engine = ""
         self.actors = 0
 
@@ -119,33 +113,20 @@ class Explorer:
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        _kill(process)
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
 
     def _start(self) -> None:
         root = Path(self._greeting.root)
         root.mkdir(exist_ok=True)
         for path in root.iterdir():
             shutil.rmtree(path, ignore_errors=True)
-        self._overdue = False
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "crashlab.engine.schedules.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._child = child = WatchedProcess("crashlab.engine.schedules.worker")
         try:
-            with self._deadline(START_S):
-                send_frame(self._stream(self._process.stdin), self._greeting)
-                ready = read_frame(self._stream(self._process.stdout), Ready)
+            with child.deadline(START_S):
+                send_frame(child.stdin, self._greeting)
+                ready = read_frame(child.stdout, Ready)
         except (OSError, LabError) as error:
             raise LabError(f"the process for schedules did not start: {error}") from error
         if ready is None or ready.error:
@@ -155,7 +136,7 @@ class Explorer:
                 if ready
                 else LabError(
                     f"subject {self._greeting.subject!r}: importing or opening it "
-                    + (f"took over {START_S:.0f} s" if self._overdue else "ended the process for schedules")
+                    + (f"took over {START_S:.0f} s" if child.overdue else "ended the process for schedules")
                 )
             )
         self.engine, self.actors = ready.engine, ready.actors
@@ -177,14 +158,14 @@ class Explorer:
 
     def _ask(self, order: Order) -> Iterator[Says]:
         """Send an order and yield what is said; what the process cannot say itself is said for it."""
-        process = self._process
-        if process is None:
+        child = self._child
+        if child is None:
             raise LabError("the process for schedules is not running")
         try:
-            send_frame(self._stream(process.stdin), order)
+            send_frame(child.stdin, order)
             while True:
-                with self._deadline(self._silence_s):
-                    says = read_frame(self._stream(process.stdout), Says)
+                with child.deadline(self._silence_s):
+                    says = read_frame(child.stdout, Says)
                 if says is None:
                     break
                 if says.error:
@@ -194,37 +175,9 @@ class Explorer:
                     return
         except OSError:
             pass  # it died: told below
-        code = process.wait()
-        why = f"hangs: nothing was heard for {self._silence_s:.0f} s" if self._overdue else f"died with code {code}"
+        code = child.process.wait()
+        why = f"hangs: nothing was heard for {self._silence_s:.0f} s" if child.overdue else f"died with code {code}"
         yield Says(stuck=f"the process that ran it {why}", done=True)
-
-    @contextlib.contextmanager
-    def _deadline(self, seconds: float) -> Iterator[None]:
-        timer = threading.Timer(seconds, self._give_up)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _give_up(self) -> None:
-        self._overdue = True
-        if self._process is not None:
-            _kill(self._process)
-
-    @staticmethod
-    def _stream(stream: IO[bytes] | None) -> IO[bytes]:
-        if stream is None:
-            raise LabError("the process for schedules has no pipe")
-        return stream
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if process.returncode is None and sys.platform != "win32":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
 
 
 def _error(kind: str, message: str) -> CrashlabError:
