@@ -29,7 +29,7 @@ from crashlab.engine.schedules.phases import Phases
 from crashlab.engine.schedules.play import Play
 from crashlab.engine.schedules.ran import Ran
 from crashlab.engine.schedules.telling import Teller
-from crashlab.engine.schedules.template import Templates
+from crashlab.engine.schedules.template import Templates, make_ready
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits, wait_for_end
 from crashlab.model.case import Param
 from crashlab.model.contract import FaultClass
@@ -269,11 +269,7 @@ class ThreadsRoad:
     def _make_template(self, directory: Path, params: Mapping[str, Param]) -> None:
         order = self._order(directory, subseed(0, "template"), params)
         context = ScheduledContext(order, 0, self._open, self.turns)
-        prepare = getattr(self.workload, "prepare", None)
-        if prepare is not None:
-            prepare(context)
-        else:
-            self.workload.open(context).close()
+        make_ready(self.workload, context)
         self._opened.clear()
 
 

@@ -4,13 +4,14 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from crashlab.errors import LimitError
 from crashlab.model.case import Param
 
-__all__ = ["Templates"]
+__all__ = ["Templates", "make_ready"]
 
 BYTES_MAX = 64 << 20
 KEPT_MAX = 64
@@ -56,6 +57,15 @@ class Templates:
         if any(not entry.is_file() or entry.is_symlink() for entry in entries):
             return source
         return {entry.name: entry.read_bytes() for entry in entries}
+
+
+def make_ready(workload: Any, context: Any) -> None:
+    """Make the database that schedules start from: by the workload's own `prepare`, or by opening and closing it."""
+    prepare = getattr(workload, "prepare", None)
+    if prepare is not None:
+        prepare(context)
+    else:
+        workload.open(context).close()
 
 
 def _write(path: str, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from crashlab.sqlite.tap import Recorder, Tap
 from crashlab.sqlite.tap.call import Call
 from crashlab.sqlite.tap.listener import Listener
 from crashlab.sqlite.tap.operation import Operation
-from crashlab.writers.context import RunContext
 from crashlab.writers.order import Order
+from crashlab.writers.schedule.context import WaitingContext
 from crashlab.writers.schedule.decide import CALL_NAMES, Mark
 from crashlab.writers.schedule.gate import PointGate
 from crashlab.writers.schedule.processes.turns import ProcessTurns
@@ -45,7 +44,7 @@ class PartOrder(msgspec.Struct, frozen=True):
     tell: bool = False
 
 
-class ProcessContext(RunContext):
+class ProcessContext(WaitingContext):
     """As `RunContext`; who waits for a signal, or on the stepped clock, lets the others run.
 
     `scheduled`: a program that stops its processes itself can leave that to the schedule.
@@ -54,18 +53,9 @@ class ProcessContext(RunContext):
     scheduled = True
 
     def __init__(self, order: Order, process: int, connect: Any, turns: ProcessTurns, teller: Teller) -> None:
-        super().__init__(order, process, connect)
+        super().__init__(order, process, connect, turns)
         self._turns = turns
         self._teller = teller
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """`event.wait(seconds)` on the stepped clock."""
-        if not self._turns.mine:
-            return super().wait(event, seconds)
-        until = self.stepped.now() + seconds
-        if not event.is_set():
-            self._turns.wait(Mark.SLEEP, lambda: event.is_set() or self.stepped.now() >= until)
-        return event.is_set()
 
     def note(self, text: str) -> None:
         """Put a remark in the history."""

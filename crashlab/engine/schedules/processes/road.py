@@ -26,7 +26,7 @@ from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.processes.part import NOBODY, PartOrder, WorkloadPart
 from crashlab.engine.schedules.processes.tale import Tale, read_tale
 from crashlab.engine.schedules.ran import Ran, StuckError
-from crashlab.engine.schedules.template import Templates
+from crashlab.engine.schedules.template import Templates, make_ready
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits
 from crashlab.errors import SubjectError, did_you_mean
 from crashlab.model.case import Param
@@ -230,11 +230,7 @@ class ProcessesRoad:
 
     def _make_template(self, directory: Path, params: Mapping[str, Param]) -> None:
         context = RunContext(self._order(directory, subseed(0, "template"), params), 0, self.connect)
-        prepare = getattr(self.workload, "prepare", None)
-        if prepare is not None:
-            prepare(context)
-        else:
-            self.workload.open(context).close()
+        make_ready(self.workload, context)
         self._close_what_is_open()
         for path in directory.glob(f"{SIGNAL_PREFIX}*"):
             os.unlink(path)  # in a schedule nobody has signalled yet
