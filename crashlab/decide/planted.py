@@ -56,7 +56,7 @@ class Planted:
     invariant: str
     module: str
     fault: str = "none"
-    trials: int = 2
+    trials: int = 10
     road: Road = Road.REAL
 
     @property

@@ -1,6 +1,7 @@
 """A writer process from start to end: open, lanes, close, with everything in the log."""
 
 import contextlib
+import gc
 import signal
 import sys
 import threading
@@ -57,6 +58,7 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
             for name, value in maker.effective_settings().items():
                 log.setting(name, value)
         lanes = [lane for lane in workload.lanes(context) if lane.process == process]
+        interrupted = False
         try:
             _run_lanes(workload, lanes, instance, context, marks, order, stop, on_hangup is OnHangUp.PRINT)
             if order.hangup is not None and process == 0 and marks.fired:
@@ -64,6 +66,9 @@ def run_process(workload: Any, order: Order, process: int, fire: Callable[[Trigg
         except HungUp:
             log.note("hang-up: handled")
             stop.set()
+            interrupted = True
+        if interrupted:
+            gc.collect()  # a connection that was being opened is in a cycle with its cache of statements since 3.11
         marks.enter(MARK_CLOSE)
         instance.close()
         marks.leave(MARK_CLOSE)  # only a close() that returned was a clean one

@@ -22,6 +22,6 @@ PLANTED = Planted(
     broken="the status is set without looking at what it is",
     oracle="books",
     invariant="terminal-orders",
-    trials=5,
+    trials=20,
     module=__name__,
 )

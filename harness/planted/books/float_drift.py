@@ -23,6 +23,6 @@ PLANTED = Planted(
     oracle="books",
     invariant="balances",
     fault="kill@ack#60",
-    trials=5,
+    trials=20,
     module=__name__,
 )

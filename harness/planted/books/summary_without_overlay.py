@@ -27,6 +27,6 @@ PLANTED = Planted(
     oracle="books",
     invariant="summary",
     fault="kill@ack#60",
-    trials=5,
+    trials=20,
     module=__name__,
 )

@@ -30,6 +30,6 @@ PLANTED = Planted(
     broken="an order's change is answered as done and was never written",
     oracle="books",
     invariant="refusals-surface",
-    trials=5,
+    trials=20,
     module=__name__,
 )

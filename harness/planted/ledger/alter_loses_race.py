@@ -28,6 +28,6 @@ PLANTED = Planted(
     broken="two processes find a column missing, both add it, and the start of one fails: duplicate column name",
     oracle="books",
     invariant="starts-together",
-    trials=5,
+    trials=20,
     module=__name__,
 )

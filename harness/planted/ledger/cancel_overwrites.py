@@ -26,6 +26,6 @@ PLANTED = Planted(
     broken="it checks the status and then writes without a condition; a completion comes in between",
     oracle="books",
     invariant="late-cancel-is-void",
-    trials=5,
+    trials=20,
     module=__name__,
 )

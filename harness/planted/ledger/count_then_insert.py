@@ -27,6 +27,6 @@ PLANTED = Planted(
     broken="two processes count the agent's last free place and both take it",
     oracle="books",
     invariant="cap-holds",
-    trials=5,
+    trials=20,
     module=__name__,
 )

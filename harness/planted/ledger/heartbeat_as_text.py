@@ -24,6 +24,6 @@ PLANTED = Planted(
     broken="a heartbeat in the same second as the limit counts as too old, though it is younger",
     oracle="books",
     invariant="live-runs-left-alone",
-    trials=4,
+    trials=20,
     module=__name__,
 )

@@ -28,6 +28,6 @@ PLANTED = Planted(
     broken="the loop runs its checkpoint without the lock that transactions hold",
     oracle="books",
     invariant="no-failed-round",
-    trials=5,
+    trials=20,
     module=__name__,
 )

@@ -22,6 +22,6 @@ PLANTED = Planted(
     oracle="books",
     invariant="fts-agrees",
     fault="kill@ack#110",
-    trials=3,
+    trials=20,
     module=__name__,
 )

@@ -21,6 +21,6 @@ PLANTED = Planted(
     broken="editing a message leaves its old words in the index, and its new ones out",
     oracle="books",
     invariant="search-finds-acked",
-    trials=3,
+    trials=20,
     module=__name__,
 )

@@ -32,6 +32,6 @@ PLANTED = Planted(
     broken="a message that met another process's write lock is acked and never written",
     oracle="durability",
     invariant="acked-row-lost",
-    trials=5,
+    trials=20,
     module=__name__,
 )

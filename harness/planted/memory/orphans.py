@@ -29,6 +29,6 @@ PLANTED = Planted(
     broken="a session is deleted and its messages are not",
     oracle="books",
     invariant="messages-have-sessions",
-    trials=3,
+    trials=20,
     module=__name__,
 )

@@ -34,6 +34,6 @@ PLANTED = Planted(
     oracle="books",
     invariant="idempotent",
     fault="kill@ack#80",
-    trials=5,
+    trials=20,
     module=__name__,
 )

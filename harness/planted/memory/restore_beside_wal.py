@@ -29,6 +29,6 @@ PLANTED = Planted(
     broken="the main file is replaced by its backup and the -wal is left: the newer rows are back, or the file breaks",
     oracle="durability",
     invariant="acked-delete-undone",
-    trials=4,
+    trials=20,
     module=__name__,
 )

@@ -170,6 +170,7 @@ class RunLedgers:
         )
         if ctx.params["workers"] == 1:
             ledger.BUSY_TIMEOUT_S = ALONE_BUSY_S  # type: ignore[misc]
+        role.ledger = ledger  # before it opens anything: whatever interrupts it, the role's close() closes it
         ledger.initialize_database()
         role.wires.at_full_speed()
         return ledger

@@ -55,7 +55,11 @@ class Role:
 
     def restart(self) -> None:
         """The program ends and starts again."""
-        self.ledger.close()
+        try:
+            self.ledger.close()
+        except BaseException:  # a hang-up's handler raised in the middle of it, and a second close() is a no-op
+            self.connection.close()
+            raise
         self.ledger = self._reopen(self)
 
     def complain(self, invariant: str, text: str) -> None:

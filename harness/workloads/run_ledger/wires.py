@@ -33,11 +33,15 @@ class Wires:
         connection = self._ctx.connect(*args, **options)
         if options.get("uri"):  # the store's read-only ones look at files that may be damaged
             return connection
-        connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
-        connection.create_function(ACTOR, 0, lambda: self._actor)
-        if self._stretched:
-            connection.set_trace_callback(_Napping(0.0))
+        try:
+            connection.execute(f"PRAGMA synchronous = {self._ctx.params['synchronous']}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {int(self._ctx.params['wal_autocheckpoint'])}")
+            connection.create_function(ACTOR, 0, lambda: self._actor)
+            if self._stretched:
+                connection.set_trace_callback(_Napping(0.0))
+        except BaseException:  # a hang-up's handler raises wherever it meets the program
+            connection.close()
+            raise
         self._connection = connection
         return connection
 

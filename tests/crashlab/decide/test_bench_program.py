@@ -13,9 +13,12 @@ def test_recording_is_told_beside_the_program_untouched(tmp_path, monkeypatch, b
     if bench is bench_seccomp and seccomp_problem() is not None:
         pytest.skip(f"no seccomp recording: {seccomp_problem()}")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "_PROGRAM", module._PROGRAM.replace(str(module.COMMITS), "50"))
+    for program, many in (("_COMMITS", module.COMMITS), ("_WRITES", module.WRITES), ("_REPLACES", module.REPLACES)):
+        monkeypatch.setattr(module, program, getattr(module, program).replace(str(many), "50"))
     figures = list(bench(rounds=1))
-    assert len(figures) in (2, 6)  # one file system, or two and one beside the other
+    commits = [figure for figure in figures if "commits" in figure.name]
+    assert len(commits) in (2, 6)  # one file system, or two and one beside the other
+    assert len(figures) - len(commits) == (2 if bench is module.bench_program else 0)  # writes, and replacements
     assert all(0 < figure.ratio < 20 for figure in figures)
-    assert {figure.name.split(", ")[-3] for figure in figures} == {"NORMAL", "FULL"}
+    assert {figure.name.split(", ")[-3] for figure in commits} == {"NORMAL", "FULL"}
     assert list(tmp_path.iterdir()) == []
