@@ -49,7 +49,7 @@ def explore(
     commands: Commands | None = None,
     schedules: bool = False,
     setup: Callable[..., Any] | None = None,
-    strategy: str = "bpr:4",
+    strategy: str = "bpr",
 ) -> ExploreResult:
     """Run a writer once in a private directory, and judge every crash that could have hit it.
 

@@ -32,7 +32,7 @@ from crashlab.engine.schedules.faults_foreign import parse_foreign
 from crashlab.engine.schedules.generic import DRAWN, GENERIC
 from crashlab.engine.schedules.orders import STEPS_MAX
 from crashlab.engine.schedules.processes.programs import PROGRAMS, SEPARATOR, Programs, parse_programs
-from crashlab.engine.schedules.strategies import EXHAUSTIVE, parse_strategy
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY, EXHAUSTIVE, parse_strategy
 from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import UsageError
@@ -61,7 +61,7 @@ EXIT_INCONCLUSIVE = 3
 @click.option("--trials", type=click.IntRange(1, 10**9), help="Schedules at most.")
 @click.option(
     "--strategy",
-    default="bpr:4",
+    default=str(DEFAULT_STRATEGY),
     show_default=True,
     metavar="NAME[:N]",
     help="bpr:P, pct:D, sticky:Q, rare:N, or exhaustive (of the generic workload).",

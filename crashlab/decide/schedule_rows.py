@@ -13,6 +13,7 @@ from crashlab.engine.schedules.client import Explorer
 from crashlab.engine.schedules.explore import Budget
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.orders import Greeting
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY
 from crashlab.engine.subject import Subject
 from crashlab.engine.workspace import Workspace
 from crashlab.errors import CrashlabError, SubjectError, TapUnavailableError
@@ -140,7 +141,7 @@ def wal_reset_row(scratch: Path, seed: int, seconds: float) -> Row:
     name = f"schedules: the WAL-reset bug of SQLite {version}"
     try:
         with Explorer(Greeting(GENERIC, "", str(scratch))) as explorer:
-            explored = explorer.explore("bpr:4", seed, Budget(seconds))
+            explored = explorer.explore(str(DEFAULT_STRATEGY), seed, Budget(seconds))
     except CrashlabError as error:
         return Row(CONTROLS, name, RowResult.INCONCLUSIVE, detail=str(error)[:400])
     judged = explored.counted.judged

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from crashlab.decide.duration import parse_duration
-from crashlab.engine.schedules.strategies import EXHAUSTIVE, parse_strategy
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY, EXHAUSTIVE, parse_strategy
 from crashlab.errors import ConfigError, UsageError
 from crashlab.model.case import Param
 
@@ -27,7 +27,7 @@ class SchedulesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     budget: str = "10s"
     subject: str = ""
     params: dict[str, Param] = {}
-    strategy: str = "bpr:4"
+    strategy: str = str(DEFAULT_STRATEGY)
     actors: Literal["threads", "processes"] = "threads"
     steps: int = 4
     control_seconds: float = 60.0

@@ -106,7 +106,7 @@ class TrialRunner:
         check: bool = True,
         schedules: bool = False,
         setup: Callable[..., Any] | None = None,
-        strategy: str = "bpr:4",
+        strategy: str = "bpr",
     ) -> ExploreResult:
         """Run a writer once and judge every crash of it: `crashlab.explore`, for a test.
 

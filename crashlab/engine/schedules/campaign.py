@@ -14,6 +14,7 @@ from crashlab.engine.schedules.orders import STEPS_MAX, Greeting
 from crashlab.engine.schedules.processes.programs import Programs
 from crashlab.engine.schedules.spans import Span, spans_of
 from crashlab.engine.schedules.story import program_text, tell
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY
 from crashlab.engine.schedules.watchdog import DEFAULT_LIMITS, RunLimits
 from crashlab.engine.subject import Subject
 from crashlab.errors import CrashlabError, LimitError
@@ -31,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What to explore, and how. `subject`: None for the generic workload. `apsw`: the directory of another SQLite."""
 
     subject: Subject | None = None
-    strategy: str = "bpr:4"
+    strategy: str = str(DEFAULT_STRATEGY)
     seed: int = 1
     budget: Budget = Budget()
     apsw: str = ""

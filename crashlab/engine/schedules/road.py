@@ -25,6 +25,7 @@ from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.faults_threads import STRUCK, Died, MemoryLog, ThreadFaults
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
+from crashlab.engine.schedules.one_core import OneCore
 from crashlab.engine.schedules.phases import Phases
 from crashlab.engine.schedules.play import Play
 from crashlab.engine.schedules.ran import Ran
@@ -87,6 +88,7 @@ class ThreadsRoad:
         self._clean: Path | None = None
         self._log = MemoryLog()
         self._recorder: Recorder | None = None
+        self._core = OneCore()
         library = find_library(module)
         waits = library.has("ENABLE_SETLK_TIMEOUT")
         self._randomness = Seed(0)  # a program may write what `randomblob()` gives; the generic workload does not
@@ -95,11 +97,13 @@ class ThreadsRoad:
 
     def __enter__(self) -> Self:
         self._tap.install()
+        self._core.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._core.__exit__(kind, error, trace)
         self._tap.uninstall()
 
     def run(self, script: Script, decide: Decide, *, tell: bool = False, keep: Path | None = None) -> Ran:

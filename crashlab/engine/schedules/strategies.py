@@ -23,7 +23,7 @@ from crashlab.writers.schedule.decide import ENDLESS, Answer, Decide, Why
 __all__ = ["DEFAULT_STRATEGY", "EXHAUSTIVE", "Strategy", "parse_strategy"]
 
 EXHAUSTIVE = "exhaustive"
-_RANGES = {"bpr": (0, 20, 4), "pct": (1, 20, 3), "sticky": (1, 100, 5), "rare": (1, 20, 3), EXHAUSTIVE: (0, 2, 1)}
+_RANGES = {"bpr": (0, 20, 3), "pct": (1, 20, 3), "sticky": (1, 100, 5), "rare": (1, 20, 3), EXHAUSTIVE: (0, 2, 1)}
 
 
 class Strategy(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.orders import Greeting
 from crashlab.engine.schedules.spans import spans_of
 from crashlab.engine.schedules.story import program_text
+from crashlab.engine.schedules.strategies import DEFAULT_STRATEGY
 from crashlab.gallery.exhibit import WAL_RESET, Exhibit, Need
 from crashlab.gallery.mechanisms.b1_wal_reset import ADVICE, LINKS
 from crashlab.gallery.stage.driver import ApswDriver
@@ -27,7 +28,7 @@ def run(stage: Stage) -> None:
     """Explore, then replay, shrink and tell what was found."""
     stage.has_rows = False
     apsw = Path(str(stage.driver.apsw.__file__)).parents[1] if isinstance(stage.driver, ApswDriver) else ""
-    strategy = "bpr:0" if stage.control else "bpr:4"
+    strategy = "bpr:0" if stage.control else str(DEFAULT_STRATEGY)
     version = tuple(int(part) for part in stage.driver.version.split("."))
     to_find = stage.exhibit.affected.covers(version) and not stage.control
     budget = Budget(SECONDS_MAX, SCHEDULES_MAX) if to_find else Budget(CLEAN_SECONDS, CLEAN_SCHEDULES)

@@ -23,6 +23,7 @@ from crashlab.engine.schedules.faults import KILL, POWER, fault_class_of, known_
 from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
+from crashlab.engine.schedules.one_core import OneCore
 from crashlab.engine.schedules.processes.part import NOBODY, PartOrder, WorkloadPart
 from crashlab.engine.schedules.processes.tale import Tale, read_tale
 from crashlab.engine.schedules.ran import Ran, StuckError
@@ -93,12 +94,11 @@ class ProcessesRoad:
         part = WorkloadPart(workload, self.turns, self, self._tap, module)
         self.crew = Crew(self.turns, part, points_max=limits.points_max, grant_s=limits.stall_s, strike=_strike)
         self._recording = False
+        self._core = OneCore()
 
     def __enter__(self) -> Self:
         self._tap.install()
-        # One of the processes runs at a time: on one core each wakes the next without disturbing a second one.
-        self._cores = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {sorted(self._cores)[os.getpid() % len(self._cores)]})
+        self._core.__enter__()
         return self
 
     def __exit__(
@@ -107,7 +107,7 @@ class ProcessesRoad:
         self.crew.close()
         self.turns.close()
         self._tap.uninstall()
-        os.sched_setaffinity(0, self._cores)
+        self._core.__exit__(kind, error, trace)
 
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """Connect, and remember the connection until the schedule is over."""

@@ -18,7 +18,7 @@ def test_a_strategy_is_its_text(text):
 
 def test_without_a_number_it_has_its_usual_one():
     assert [str(parse_strategy(kind)) for kind in ("bpr", "pct", "sticky", "rare")] == [
-        "bpr:4",
+        "bpr:3",
         "pct:3",
         "sticky:5",
         "rare:3",
