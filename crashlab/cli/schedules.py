@@ -81,7 +81,7 @@ EXIT_INCONCLUSIVE = 3
     "--foreign",
     default="",
     metavar="KINDS",
-    help="Actors beside a subject's processes: stray, copier, unlinker, restorer, looker, or several with commas.",
+    help="Actors beside processes: stray, copier, unlinker, restorer, looker, apsw=DIR, or several with commas.",
 )
 @click.option("--database", metavar="NAME", help="Of commands: the database that they share, in the working directory.")
 @click.option("--serial", is_flag=True, help="Of commands: they must leave what they leave one after another.")
@@ -138,7 +138,7 @@ def schedules(
         apsw=parse_engine(engine),
         actors=actors if programs is None else "processes",
         programs=programs,
-        foreign=_foreign(foreign, actors, generic=generic or programs is not None),
+        foreign=_foreign(foreign, actors, alone=programs is not None),
         faults=parse_faults(faults),
         steps_max=steps,
         mix=_mix(given) if generic else DRAWN,
@@ -175,10 +175,10 @@ def _programs(words: tuple[str, ...], database: str | None, *, serial: bool) -> 
     return Programs(parse_programs(words), str(Path.cwd()), database, serial)
 
 
-def _foreign(text: str, actors: str, *, generic: bool) -> tuple[str, ...]:
+def _foreign(text: str, actors: str, *, alone: bool) -> tuple[str, ...]:
     kinds = parse_foreign(text)
-    if kinds and (generic or actors != "processes"):
-        raise UsageError("--foreign goes beside a SUBJECT's processes: expected a SUBJECT and --actors processes")
+    if kinds and (alone or actors != "processes"):
+        raise UsageError("--foreign goes beside a subject's processes: expected --actors processes, and no COMMANDs")
     return kinds
 
 

@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from crashlab.errors import UsageError
 from crashlab.sqlite.tap.layout import Vfs
 
-__all__ = ["load_apsw"]
+__all__ = ["ApswBindings", "import_apsw", "load_apsw"]
 
 _FCNTL_VFS_POINTER = 27  # https://sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
 _OPERATIONAL = frozenset({1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 17, 22, 23})
@@ -36,21 +36,32 @@ def load_apsw(directory: str) -> ModuleType:
         UsageError: there is no apsw in it, or another one is loaded already.
     """
     global _apsw
-    path = str(Path(directory).resolve())
-    if not (Path(path) / "apsw").is_dir():
-        raise UsageError(f"{directory}: no apsw here; expected a directory made with `pip install --target DIR apsw`")
-    sys.path.insert(0, path)
-    try:
-        _apsw = import_module("apsw")
-    except ImportError as error:
-        raise UsageError(f"{directory}: apsw does not import ({error})") from None
-    finally:
-        sys.path.remove(path)
-    if Path(_apsw.__file__).resolve().parent.parent != Path(path):
+    _apsw = import_apsw(directory)
+    if Path(_apsw.__file__).resolve().parent.parent != Path(directory).resolve():
         raise UsageError(f"{directory}: another apsw is loaded already, from {Path(_apsw.__file__).parent.parent}")
     module = sys.modules[__name__]
     vars(module).update(sqlite_version=_apsw.sqlite_lib_version(), sqlite_source_id=_apsw.sqlite3_sourceid())
     return module
+
+
+def import_apsw(directory: str, *, beside: bool = False) -> Any:
+    """Import apsw itself from a directory. `beside`: though another one is loaded, which keeps its name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    path = str(Path(directory).resolve())
+    if not (Path(path) / "apsw").is_dir():
+        raise UsageError(f"{directory}: no apsw here; expected a directory made with `pip install --target DIR apsw`")
+    others = {name: sys.modules.pop(name) for name in list(sys.modules) if beside and name.partition(".")[0] == "apsw"}
+    sys.path.insert(0, path)
+    try:
+        return import_module("apsw")
+    except ImportError as error:
+        raise UsageError(f"{directory}: apsw does not import ({error})") from None
+    finally:
+        sys.path.remove(path)
+        sys.modules.update(others)
 
 
 threadsafety = 1
@@ -214,14 +225,15 @@ def connect(*args: Any, factory: Any = Connection, **kwargs: Any) -> Any:
     return factory(*args, **kwargs)
 
 
-class _Bindings:
+class ApswBindings:
     """What the tap needs of apsw's SQLite: it exports no symbols, but hands out its VFS (a file control)."""
 
     where = "apsw"
 
-    def __init__(self) -> None:
-        self.version: str = _apsw.sqlite_lib_version()
-        with_file = _apsw.Connection("")
+    def __init__(self, apsw: Any) -> None:
+        self._apsw = apsw
+        self.version: str = apsw.sqlite_lib_version()
+        with_file = apsw.Connection("")
         try:
             found = ctypes.c_void_p()
             if not with_file.file_control("main", _FCNTL_VFS_POINTER, ctypes.addressof(found)) or not found.value:
@@ -232,11 +244,11 @@ class _Bindings:
 
     def compiled_with(self, option: str) -> bool:
         """Whether a compile option is set."""
-        return any(option.removeprefix("SQLITE_") == given.partition("=")[0] for given in _apsw.compile_options)
+        return any(option.removeprefix("SQLITE_") == given.partition("=")[0] for given in self._apsw.compile_options)
 
     def restart_randomness(self) -> None:
         """Let SQLite's random number generator start anew."""
-        _apsw.randomness(0)
+        self._apsw.randomness(0)
 
     def file_vfses(self) -> list[int]:
         """Addresses of the VFSes from the default one on that open files as it does."""
@@ -248,9 +260,9 @@ class _Bindings:
         return found
 
 
-def tap_bindings() -> _Bindings:
+def tap_bindings() -> ApswBindings:
     """What `Tap` asks a module for whose SQLite has no symbols."""
-    return _Bindings()
+    return ApswBindings(_apsw)
 
 
 def _word(sql: str) -> str:

@@ -9,10 +9,13 @@ import re
 import sys
 from typing import NamedTuple
 
+from crashlab.sqlite.lock_rows import lock_rows
+
 AVAILABLE = sys.platform.startswith("linux") and os.path.isdir("/proc/self/fd")
 _FD = "/proc/self/fd"
 _LIBRARY = re.compile(r"^(?:lib)?sqlite3|^_sqlite3|apsw|pysqlite|\bsqlite", re.IGNORECASE)
 _HEAD_BYTES = 136
+_ROW_BYTES_MAX = 16
 
 Identity = tuple[int, int]
 
@@ -137,20 +140,13 @@ def read_locks(identity: Identity) -> dict[int, int]:
     """Return byte → process id of the shared POSIX locks on a file, from /proc/locks."""
     if not AVAILABLE:
         return {}
-    held: dict[int, int] = {}
-    wanted = f"{os.major(identity[0]):02x}:{os.minor(identity[0]):02x}:{identity[1]}"
-    try:
-        with open("/proc/locks", encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                fields = line.split()
-                # 3: POSIX  ADVISORY  READ 4711 08:01:123 128 128; a waiting one has "->" behind its number.
-                if len(fields) == 8 and fields[1] == "POSIX" and fields[3] == "READ" and fields[5] == wanted:
-                    first, last = int(fields[6]), fields[7]
-                    for byte in range(first, min(int(last), first + 16) + 1 if last.isdigit() else first + 1):
-                        held[byte] = int(fields[4])
-    except (OSError, ValueError):
-        return held
-    return held
+    device = f"{os.major(identity[0]):02x}:{os.minor(identity[0]):02x}"
+    return {
+        byte: row.pid
+        for row in lock_rows()
+        if (row.kind, row.device, row.inode) == ("READ", device, identity[1])
+        for byte in range(row.first, min(row.last, row.first + _ROW_BYTES_MAX) + 1)
+    }
 
 
 def _numbers() -> list[str]:

@@ -5,18 +5,17 @@ file: it has none. Which bytes carry which lock: https://sqlite.org/src/file/src
 file from 1073741826 on, the "dead man's switch" at byte 128 of the -shm).
 """
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 
 from crashlab.diagnosis.live import procfs
 from crashlab.diagnosis.live.libraries import libraries_of
-from crashlab.diagnosis.live.procfs import Descriptor, Lock, Mapping
+from crashlab.diagnosis.live.procfs import Descriptor, Mapping
 from crashlab.diagnosis.live.report import Held, Look, Opener
 from crashlab.sqlite.buffers import FileBuffer
 from crashlab.sqlite.filesystem import filesystem_of
+from crashlab.sqlite.lock_rows import LockRow, lock_rows, shows_own_locks
 from crashlab.sqlite.shm import parse_shm
 from crashlab.sqlite.wal import parse_wal_buffer
 
@@ -60,7 +59,7 @@ def look(path: str, known: dict[tuple[int, int], str], *, via: int = 0) -> Look:
     """Look at everybody who has the files of `path` open. `via`: the process in whose root directory the path is."""
     place = procfs.inside(via, path)
     paths = {role: there for role, suffix in ROLES.items() if (there := _seen(f"{place}{suffix}"))}
-    before = procfs.lock_rows()
+    before = lock_rows()
     openers, unreadable, closed = [], 0, []
     inodes = {inode for inode, _, _ in paths.values()}
     for pid in procfs.processes():
@@ -74,7 +73,7 @@ def look(path: str, known: dict[tuple[int, int], str], *, via: int = 0) -> Look:
             continue
         if opener:
             openers.append(opener)
-    after = procfs.lock_rows()
+    after = lock_rows()
     openers = [_with_locks(each, (*before, *after)) for each in openers]
     mine = {held.inode for each in openers for held in each.held} | inodes
     known_pids = {each.pid for each in openers}
@@ -89,7 +88,7 @@ def look(path: str, known: dict[tuple[int, int], str], *, via: int = 0) -> Look:
         openers=tuple(openers),
         hidden=tuple(sorted(hidden)),
         unreadable=unreadable,
-        lock_rows=_shows_locks(),
+        lock_rows=shows_own_locks(),
         ofd=tuple(sorted({row.inode for row in rows if row.pid < 0})),
         filesystem=f"{filesystem.kind} at {filesystem.mount_point}",
         filesystem_warning=filesystem.warning if not filesystem.is_memory else "",
@@ -107,7 +106,7 @@ def _seen(path: str) -> tuple[int, int, int] | None:
 
 
 def _opener(
-    pid: int, path: str, inodes: set[int], rows: Iterable[Lock], known: dict[tuple[int, int], str]
+    pid: int, path: str, inodes: set[int], rows: Iterable[LockRow], known: dict[tuple[int, int], str]
 ) -> Opener | None:
     """What a process holds of the database; None where it holds nothing."""
     names = {f"{path}{suffix}": role for role, suffix in ROLES.items()}
@@ -148,7 +147,7 @@ def _held(pid: int, each: Descriptor, names: dict[str, str], mapped: list[Mappin
 
 
 def _moved(
-    pid: int, open_files: list[Descriptor], names: dict[str, str], rows: Iterable[Lock], mapped: list[Mapping]
+    pid: int, open_files: list[Descriptor], names: dict[str, str], rows: Iterable[LockRow], mapped: list[Mapping]
 ) -> list[Held]:
     """The main file under another name: what the process has locked as SQLite locks one, after a rename."""
     locked = {row.inode for row in rows if row.pid == pid and row.first in LOCKED}
@@ -165,7 +164,7 @@ def _at(pid: int, path: str) -> int:
     return seen[0] if seen else 0
 
 
-def _with_locks(opener: Opener, rows: Iterable[Lock]) -> Opener:
+def _with_locks(opener: Opener, rows: Iterable[LockRow]) -> Opener:
     """The opener with its lock rows, of both times that they were read: one that is seen once is held."""
     own = {row for row in rows if row.pid == opener.pid}
     held = tuple(
@@ -198,14 +197,3 @@ def _ghosts(openers: Iterable[Opener]) -> dict[str, tuple[int, int]]:
                     wal = parse_wal_buffer(data)
                     found[f"{opener.pid}:{held.descriptor}"] = (len(wal.commits), wal.committed)
     return found
-
-
-def _shows_locks() -> bool:
-    """Whether a lock of our own has a row: some sandboxes show none."""
-    with tempfile.TemporaryFile() as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        inode = os.fstat(file.fileno()).st_ino
-        return any(row.inode == inode and row.pid == os.getpid() for row in procfs.lock_rows())

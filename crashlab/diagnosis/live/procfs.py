@@ -1,4 +1,4 @@
-"""Other processes, asked of Linux's /proc: what they have open and mapped, and who holds which locks.
+"""Other processes, asked of Linux's /proc: what they have open and mapped.
 
 Nothing here opens a file of a database: descriptors are looked at by `readlink` and `stat`.
 https://www.kernel.org/doc/html/latest/filesystems/proc.html
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 __all__ = [
-    "DELETED", "Descriptor", "Lock", "Mapping", "available", "descriptors", "inside", "lock_rows", "mappings",
+    "DELETED", "Descriptor", "Mapping", "available", "descriptors", "inside", "mappings",
     "name_of", "parent_of", "processes",
 ]  # fmt: skip
 
 _MEMORY = "/dev/shm/"
 DELETED = " (deleted)"
-_TO_EOF = 1 << 63
 
 
 class Descriptor(NamedTuple):
@@ -39,16 +38,6 @@ class Mapping(NamedTuple):
     inode: int
     span: str
     deleted: bool
-
-
-class Lock(NamedTuple):
-    """A lock row. `pid` is -1 for a lock of an open file description (OFD), which no process owns."""
-
-    pid: int
-    kind: str
-    inode: int
-    first: int
-    last: int
 
 
 def available() -> bool:
@@ -98,21 +87,6 @@ def mappings(pid: int) -> list[Mapping]:
             if len(fields) == 6 and fields[5].startswith("/"):
                 path = fields[5]
                 found.append(Mapping(path.removesuffix(DELETED), int(fields[4]), fields[0], path.endswith(DELETED)))
-    return found
-
-
-def lock_rows() -> list[Lock]:
-    """Every record lock that is held; those that somebody waits for are left out."""
-    found = []
-    with suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            # 3: POSIX  ADVISORY  READ 4711 08:01:123 128 128; a waiting one has "->" behind its number.
-            fields = line.split()
-            if len(fields) == 8 and fields[1] in ("POSIX", "OFDLCK"):
-                with suppress(ValueError):
-                    last = _TO_EOF if fields[7] == "EOF" else int(fields[7])
-                    inode = int(fields[5].rpartition(":")[2])
-                    found.append(Lock(int(fields[4]), fields[3], inode, int(fields[6]), last))
     return found
 
 

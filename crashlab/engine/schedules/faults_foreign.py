@@ -5,6 +5,9 @@
     unlinker    removes `-wal` and `-shm`
     restorer    puts the main file back as it was when it came
     looker      looks at names and sizes from a process of its own: harms nothing
+    apsw=DIR    another program with a SQLite of its own, that of the apsw in DIR: it reads and checkpoints (PASSIVE),
+                as a shell or a viewer does. With an old one it brings that version's defects to a database whose own
+                program has none of them
 
 https://sqlite.org/howtocorrupt.html . The program is judged as if nothing had befallen it: a finding says what it does
 not stand beside such a neighbour.
@@ -18,15 +21,17 @@ from pathlib import Path
 from typing import Any
 
 from crashlab.errors import UsageError, did_you_mean
-from crashlab.model.schedule import Script
+from crashlab.model.schedule import Actor, Script
 from crashlab.model.step import Lane, Step
 from crashlab.model.workload import Context
 
-__all__ = ["FOREIGN", "Neighboured", "foreign_of", "parse_foreign"]
+__all__ = ["FOREIGN", "Neighboured", "foreign_actors", "foreign_of", "parse_foreign"]
 
-FOREIGN = ("stray", "copier", "unlinker", "restorer", "looker")
+FOREIGN = ("stray", "copier", "unlinker", "restorer", "looker", "apsw=DIR")
+OTHER_LIBRARY = "apsw="
 PREFIX = "foreign-"
 VISITS = 2
+BUSY_MS = 5000
 _REST_S = 0.01
 _FILES = ("", "-wal", "-shm")
 
@@ -37,6 +42,11 @@ def foreign_of(script: Script) -> tuple[str, ...]:
     return tuple(lane.removeprefix(PREFIX) for lane in lanes)
 
 
+def foreign_actors(kinds: Sequence[str]) -> tuple[Actor, ...]:
+    """Return the actors that play all steps of these foreign lanes."""
+    return tuple(Actor(f"{PREFIX}{kind}", tuple(range(2 * VISITS))) for kind in kinds)
+
+
 def parse_foreign(text: str) -> tuple[str, ...]:
     """Read the kinds of foreign actors, with commas; "" for none.
 
@@ -45,7 +55,10 @@ def parse_foreign(text: str) -> tuple[str, ...]:
     """
     found = tuple(dict.fromkeys(filter(None, (word.strip() for word in text.split(",")))))
     for word in found:
-        if word not in FOREIGN:
+        directory = word.removeprefix(OTHER_LIBRARY)
+        if directory != word and not (Path(directory) / "apsw").is_dir():
+            raise UsageError(f"foreign actor {word}: no apsw there; make it: `pip install --target DIR apsw==VERSION`")
+        if directory == word and word not in FOREIGN:
             raise UsageError(
                 f"foreign actor {word!r}: expected one of {', '.join(FOREIGN)}{did_you_mean(word, FOREIGN)}"
             )
@@ -82,16 +95,39 @@ class Neighboured:
         if not lane.name.startswith(PREFIX):
             yield from self._workload.steps(lane, instance, ctx)
             return
+        kind = lane.name.removeprefix(PREFIX)
+        if kind.startswith(OTHER_LIBRARY):
+            yield from _other_program(ctx, instance, kind.removeprefix(OTHER_LIBRARY))
+            return
         visitor = _Visitor(ctx)
         for number in range(VISITS):
-            kind = lane.name.removeprefix(PREFIX)
             yield Step(2 * number, (), visitor.comes(kind))
             yield Step(2 * number + 1, (), visitor.goes(kind))
 
 
 class _Nothing:
+    def __init__(self) -> None:
+        self.connections: list[Any] = []
+
     def close(self) -> None:
-        """There is nothing open."""
+        """Close what another program's lane has opened."""
+        for connection in self.connections:
+            connection.close()
+
+
+def _other_program(ctx: Any, instance: _Nothing, directory: str) -> Iterator[Step]:
+    def come() -> None:
+        connection = ctx.other_library(directory).Connection(str(ctx.database))
+        connection.set_busy_timeout(BUSY_MS)
+        instance.connections.append(connection)
+        list(connection.execute("SELECT count(*) FROM sqlite_schema"))
+
+    def checkpoint() -> None:
+        list(instance.connections[0].execute("PRAGMA wal_checkpoint(PASSIVE)"))
+
+    yield Step(0, (), come)
+    for number in range(1, 2 * VISITS):
+        yield Step(number, (), checkpoint)
 
 
 class _Visitor:

@@ -6,6 +6,7 @@ fault class is "no fault", the promise that of a process death. Beside those ora
     schedule/deadlock: all actors wait for one another.
     schedule/raised: an actor raised outside of its steps.
     schedule/malformed-seen: a step was refused because the database is malformed, or is no database.
+    schedule/lost-locks, schedule/wal-generations: what somebody did to the open files; see `harm`.
     sidecars/wal-index: at the end of a step the wal-index said something impossible.
 
 A WAL that remains accuses nobody where two actors closed connections: each of two that close at once can see the other
@@ -14,7 +15,7 @@ still there, and then SQLite leaves the checkpoint to the next opener.
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -44,7 +45,7 @@ _MALFORMED = ("malformed", "not a database")
 class Seen(msgspec.Struct, frozen=True):
     """What was seen while the schedule ran. `raised`: what actors raised outside of their steps.
 
-    `fault_class`: of the fault that befell an actor, if one did. `trace`: its calls.
+    `fault_class`: of the fault that befell an actor, if one did. `trace`: its calls. `harmed`: of `Harm`.
     """
 
     history: History
@@ -54,6 +55,7 @@ class Seen(msgspec.Struct, frozen=True):
     deadlock: str = ""
     fault_class: FaultClass = FaultClass.NONE
     trace: bytes = b""
+    harmed: Mapping[str, str] = {}
 
 
 def judge(
@@ -111,6 +113,8 @@ def _own(view: View, seen: Seen) -> Iterator[Finding]:
         yield view.finding("schedule", "deadlock", seen.deadlock)
     if seen.raised:
         yield view.finding("schedule", "raised", seen.raised[0][:500], lines=list(seen.raised[:LINES_MAX]))
+    for invariant, text in seen.harmed.items():
+        yield view.finding("schedule", invariant, text)
     for step in seen.history.steps:
         if step.state is StepState.REFUSED and any(word in step.error for word in _MALFORMED):
             yield view.finding("schedule", "malformed-seen", f"{step.lane}#{step.seq}: {step.error}"[:500])

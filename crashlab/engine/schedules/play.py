@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from crashlab.engine.schedules.harm import Harm
 from crashlab.engine.schedules.phases import Phases
 from crashlab.engine.schedules.reads import Read
 from crashlab.engine.schedules.walindex import impossible
@@ -20,7 +21,10 @@ __all__ = ["Play"]
 
 
 class Play:
-    """The actors' bodies; afterwards `history()`, `reads`, `wal_index` (what was impossible in it, ""), `opened`."""
+    """The actors' bodies; afterwards `history()`, `reads`, `wal_index` (what was impossible in it, ""), `opened`.
+
+    `harm`: looks at the open files after each step; `harmed`: what it saw, by invariant.
+    """
 
     def __init__(
         self,
@@ -30,12 +34,15 @@ class Play:
         context: ScheduledContext,
         phases: Phases,
         decide: Decide,
+        harm: Harm | None = None,
     ) -> None:
         self._workload = workload
         self._script = script
         self._turns = turns
         self._context = context
         self._decide = decide
+        self._harm = harm
+        self.harmed: dict[str, str] = {}
         self._count = itertools.count(1)
         context.moment = phases.moment = self._count.__next__
         self._phases = phases
@@ -103,6 +110,8 @@ class Play:
                 tick()
                 if not self.wal_index:
                     self.wal_index = impossible(turns.mapped)
+                if self._harm is not None and not turns.gave_up:  # what follows the lab's own copying is nobody's harm
+                    self.harmed.update(self._harm.look())
             if place >= last:
                 return
 

@@ -24,6 +24,7 @@ from crashlab.engine.schedules.faults import POWER, fault_class_of
 from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.faults_threads import STRUCK, Died, MemoryLog, ThreadFaults
 from crashlab.engine.schedules.generic import GENERIC
+from crashlab.engine.schedules.harm import Harm
 from crashlab.engine.schedules.judge import Seen, judge
 from crashlab.engine.schedules.one_core import OneCore
 from crashlab.engine.schedules.phases import Phases
@@ -43,6 +44,7 @@ from crashlab.writers.order import Order
 from crashlab.writers.schedule.context import ScheduledContext
 from crashlab.writers.schedule.decide import Decide, Mark
 from crashlab.writers.schedule.gate import PointGate
+from crashlab.writers.schedule.handles import Handles
 from crashlab.writers.schedule.turns import Turns
 
 __all__ = ["DATABASE", "ThreadsRoad"]
@@ -89,6 +91,10 @@ class ThreadsRoad:
         self._log = MemoryLog()
         self._recorder: Recorder | None = None
         self._core = OneCore()
+        self._harm: Harm | None = None
+        if subject != GENERIC:  # its lanes do nothing to the files but through SQLite
+            self.turns.handles = Handles()
+            self._harm = Harm(self.turns.handles)
         library = find_library(module)
         waits = library.has("ENABLE_SETLK_TIMEOUT")
         self._randomness = Seed(0)  # a program may write what `randomblob()` gives; the generic workload does not
@@ -119,6 +125,8 @@ class ThreadsRoad:
             self._tap = Tap(self._randomness, gate=PointGate(self.turns), recorder=self._recorder, module=self._module)
             self._tap.install()
         self._log.records.clear()
+        if self._harm is not None:
+            self._harm.forget()
         if self.subject != GENERIC:
             self._randomness.attached(self._tap)
         self._phases = Phases(self.turns, self._module)
@@ -144,7 +152,7 @@ class ThreadsRoad:
     def _play(self, script: Script, decide: Decide, context: ScheduledContext, *, tell: bool) -> tuple[Play, Any]:
         turns = self.turns
         if not tell:
-            play = Play(self.workload, script, turns, context, self._phases, decide)
+            play = Play(self.workload, script, turns, context, self._phases, decide, self._harm)
             self._faults = self._faults_of(play, context)
             if self.subject == GENERIC and self._recorder is None:
                 self._tap.hold_back()
@@ -159,7 +167,7 @@ class ThreadsRoad:
                 teller.begins()
             return decide(*ask)
 
-        play = Play(self.workload, script, turns, context, self._phases, begun)
+        play = Play(self.workload, script, turns, context, self._phases, begun, self._harm)
         self._faults = self._faults_of(play, context)
         label = getattr(self.workload, "label", None)
         play.beginning = lambda actor, place: teller.marked(
@@ -198,11 +206,11 @@ class ThreadsRoad:
         digest = hashlib.blake2b(turns.told, digest_size=DIGEST_BYTES).hexdigest()
         fault_class = fault_class_of(segments)
         if died:
-            seen = Seen(history, play.reads, fault_class=fault_class, trace=turns.told)
+            seen = Seen(history, play.reads, fault_class=fault_class, trace=turns.told, harmed=play.harmed)
             findings = self._judged_dead(order, died, seen, digest)
         elif not problem:
             raised = raised if fault_class is not FaultClass.IO_ERROR else []  # a program may end when its disk fails
-            seen = Seen(history, play.reads, play.wal_index, raised, deadlock, fault_class, turns.told)
+            seen = Seen(history, play.reads, play.wal_index, raised, deadlock, fault_class, turns.told, play.harmed)
             sidecars = {} if self.subject == GENERIC else _sidecars(order)
             self._tap.look_away()
             try:

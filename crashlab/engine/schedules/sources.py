@@ -4,6 +4,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from crashlab.engine.schedules.generic import AUTOCHECKPOINTS, DRAWN, draw_generic, generic_script
 from crashlab.model.case import Param
 from crashlab.model.schedule import Actor, Script, Segment
@@ -33,29 +35,41 @@ class Source(Protocol):
 
 
 class GenericSource:
-    """Two to four connections with one to four operations each."""
+    """Two to four connections with one to four operations each, and beside them `foreign` actors."""
 
-    def __init__(self, mix: str = DRAWN, *, actors: tuple[int, int] = (2, 4), steps: tuple[int, int] = (1, 4)) -> None:
+    def __init__(
+        self,
+        mix: str = DRAWN,
+        *,
+        actors: tuple[int, int] = (2, 4),
+        steps: tuple[int, int] = (1, 4),
+        foreign: tuple[Actor, ...] = (),
+    ) -> None:
         self._mix = mix
         self._actors = actors
         self._steps = steps
+        self._foreign = foreign
 
     def draw(self, rng: random.Random) -> Script:
         """See `Source`."""
-        return draw_generic(rng, self._mix, actors=self._actors, steps=self._steps)
+        return self._beside(draw_generic(rng, self._mix, actors=self._actors, steps=self._steps))
 
     def measured(self) -> Sequence[Script]:
         """See `Source`."""
         programs = "IRCICIR|RIC" + ("|OIO" if "O" in self._mix else "")
-        return [generic_script(programs, auto) for auto in AUTOCHECKPOINTS]
+        return [self._beside(generic_script(programs, auto)) for auto in AUTOCHECKPOINTS]
 
     def label(self, lane: str, place: int, params: Mapping[str, Param]) -> str:
         """See `Source`."""
+        if any(actor.lane == lane for actor in self._foreign):
+            return f"{lane}:{place}"
         letter = str(params["programs"]).split("|")[ord(lane) - 97][place]
         return f"I{params['autocheckpoint']}" if letter == "I" else letter
 
     def plain(self, script: Script, segments: Sequence[Segment]) -> tuple[Script, Sequence[Segment]]:
-        """Only the letters that are done, only the actors that do something."""
+        """Only the letters that are done, only the actors that do something; with foreign ones as it is."""
+        if self._foreign:
+            return script, segments
         words = str(script.params["programs"]).split("|")
         kept = [number for number, actor in enumerate(script.actors) if actor.steps]
         done = ["".join(words[number][place] for place in script.actors[number].steps) for number in kept]
@@ -66,6 +80,9 @@ class GenericSource:
             if segment.actor in renumbered
         ]
         return generic_script("|".join(done), int(script.params["autocheckpoint"])), rest
+
+    def _beside(self, script: Script) -> Script:
+        return msgspec.structs.replace(script, actors=(*script.actors, *self._foreign)) if self._foreign else script
 
 
 class LanesSource:

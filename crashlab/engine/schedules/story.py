@@ -27,7 +27,8 @@ def program_text(script: Script) -> str:
     """Return what the actors do in one line: the generic workload's letters, else how many steps of each lane."""
     if "programs" in script.params:
         words = str(script.params["programs"]).split("|")
-        done = ["".join(words[n][place] for place in actor.steps) or "-" for n, actor in enumerate(script.actors)]
+        done = ["".join(word[n] for n in actor.steps) or "-" for word, actor in zip(words, script.actors, strict=False)]
+        done += [f"{actor.lane}: {_places(actor.steps)}" for actor in script.actors[len(words) :]]
         return f"{' | '.join(done)}  autocheckpoint {script.params.get('autocheckpoint')}"
     return " | ".join(f"{actor.lane}: {_places(actor.steps)}" for actor in script.actors)
 

@@ -14,7 +14,7 @@ from typing import Any
 from crashlab.engine.owner import die_with_owner
 from crashlab.engine.schedules.calibrate import Costs, calibrate
 from crashlab.engine.schedules.explore import Failure, explore
-from crashlab.engine.schedules.faults_foreign import Neighboured
+from crashlab.engine.schedules.faults_foreign import Neighboured, foreign_actors
 from crashlab.engine.schedules.memory import keep_memory
 from crashlab.engine.schedules.orders import STEPS_MAX, Explore, Greeting, Order, Ready, Replay, Says, Shrink, Tell
 from crashlab.engine.schedules.processes.programs import ProgramsWorkload
@@ -121,7 +121,12 @@ def _prepared(greeting: Greeting, road: ThreadsRoad | ProcessesRoad) -> tuple[So
             )
         source = LanesSource(greeting.subject, lanes, greeting.params, greeting.steps_max)
     else:
-        source = GenericSource(greeting.mix, actors=greeting.lanes, steps=(1, greeting.steps_max or STEPS_MAX))
+        source = GenericSource(
+            greeting.mix,
+            actors=greeting.lanes,
+            steps=(1, greeting.steps_max or STEPS_MAX),
+            foreign=foreign_actors(greeting.foreign),
+        )
     if not greeting.calibrate:
         return source, Costs(source.label), 0
     costs, runs = calibrate(road, source.measured(), source.label)

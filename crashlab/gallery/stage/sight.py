@@ -6,12 +6,14 @@ https://sqlite.org/src/file/src/os_unix.c (SHARED range of the main file, "dead 
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from crashlab.gallery.stage.actor import Actor
 from crashlab.sqlite.files import Triplet
+from crashlab.sqlite.lock_rows import lock_rows
 from crashlab.sqlite.shm import WalIndex, parse_shm
 from crashlab.sqlite.wal import Wal, parse_wal
 
@@ -58,7 +60,7 @@ class Sight:
     holders: tuple[Holder, ...]
     wal: Wal | None
     index: WalIndex | None
-    lock_rows: dict[tuple[int, int], int]
+    locks: Counter[tuple[int, int]]
     ghosts: tuple[Wal, ...] = ()
 
     @property
@@ -100,7 +102,7 @@ class Sight:
 def look(main: Path, actors: Iterable[Actor]) -> Sight:
     """Look at a database's files, and at what the living actors hold of them."""
     living = [actor for actor in actors if actor.alive]
-    rows = _lock_rows()
+    rows = Counter((row.pid, row.inode) for row in lock_rows())
     triplet = Triplet.of(main)
     files = []
     for path in triplet.paths:
@@ -124,25 +126,6 @@ def look(main: Path, actors: Iterable[Actor]) -> Sight:
         rows,
         tuple(parse_wal(ghost) for ghost in ghosts if ghost is not None),
     )
-
-
-def _lock_rows() -> dict[tuple[int, int], int]:
-    """(process, inode) -> number of record locks."""
-    rows: dict[tuple[int, int], int] = {}
-    try:
-        text = Path("/proc/locks").read_text()
-    except OSError:
-        return rows
-    for line in text.splitlines():
-        fields = line.split()
-        if "->" in fields:  # somebody who waits
-            continue
-        try:
-            key = int(fields[4]), int(fields[5].rpartition(":")[2])
-        except (IndexError, ValueError):
-            continue
-        rows[key] = rows.get(key, 0) + 1
-    return rows
 
 
 def _held(actor: Actor, main: Path) -> Iterable[Holder]:

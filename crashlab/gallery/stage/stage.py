@@ -162,7 +162,7 @@ class Stage:
             self.features.setdefault(feature, "held")
             for actor in self._actors:
                 held = {_role(holder.name): holder for holder in sight.holders if holder.actor == actor.name}
-                if {"wal", role} <= held.keys() and (actor.pid, held[role].inode) not in sight.lock_rows:
+                if {"wal", role} <= held.keys() and (actor.pid, held[role].inode) not in sight.locks:
                     self.features[feature] = "lost"
 
     # -- the end ----------------------------------------------------------------------------------------

@@ -46,7 +46,9 @@ _ROLE_BY_OPEN_FLAG = (
     (0x00004000, Role.SUPER_JOURNAL),
 )
 
-_installed: list[Tap] = []
+_installed: dict[Tap, frozenset[int]] = {}
+"""The VFSes that each tap has."""
+
 _installing = allocate_lock()
 
 
@@ -55,7 +57,7 @@ class Tap:
 
     `listeners`: outermost first. `recorder`: innermost, it records what reaches the files. `gate`: stands before
     all of them. `module`: whose SQLite. `phase()`: names the phase that the calling thread's program is in, for
-    selectors that ask. One tap can be installed at a time.
+    selectors that ask. One tap can be installed at a time on a SQLite; of several, the last one is uninstalled first.
 
     Raises, from `install`: TapUnavailableError (saying which SQLite and why), UsageError (one is installed
     already). From `uninstall`: LabError when a listener raised, LimitError when the log's limit was reached.
@@ -100,10 +102,11 @@ class Tap:
         """Put the tap in place; connections opened from now on pass through it."""
         own = getattr(self._module, "tap_bindings", None)  # one whose SQLite has no symbols brings its own
         self.bindings = find_bindings(self._module) if own is None else own()
+        addresses = self.bindings.file_vfses()
         with _installing:
-            if _installed:
+            if any(not taken.isdisjoint(addresses) for taken in _installed.values()):
                 raise UsageError("a tap is installed in this process already; give its listeners to one Tap")
-            _installed.append(self)
+            _installed[self] = frozenset(addresses)
         self._unraisable, sys.unraisablehook = sys.unraisablehook, self._struck
         try:
             if self.recorder is not None:
@@ -111,7 +114,7 @@ class Tap:
             keep_gil = self.gate is not None
             self._tables = self._whole = Tables(self._gated, keep_gil=keep_gil)
             self._least = Tables(self._gated, keep_gil=keep_gil, operations=_ALWAYS_SEEN)
-            for address in self.bindings.file_vfses():
+            for address in addresses:
                 self._patch(address)
             for listener in self.listeners:
                 listener.attached(self)
@@ -127,7 +130,7 @@ class Tap:
         with _installing:
             if self not in _installed:
                 return
-            _installed.remove(self)
+            del _installed[self]
         taken = [operation for vfs in self._vfses for operation in vfs.restore()]
         self._vfses.clear()
         self.let_go()

@@ -9,6 +9,7 @@ from typing import Any
 from crashlab.sqlite.tap.layout import Slot
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.schedule.decide import CALLS, Mark
+from crashlab.writers.schedule.handles import Handles
 from crashlab.writers.schedule.turns import AbandonedError, Turns
 
 __all__ = ["PointGate"]
@@ -48,10 +49,12 @@ class PointGate:
             append(rc & 0xFF if rc else 0)
             return rc
 
+        if operation is Operation.OPEN and turns.handles is not None:
+            return self._opening(passing, turns.handles)
         if operation is Operation.SHM_MAP:
             return self._mapping(passing)
         if operation in (Operation.SHM_UNMAP, Operation.CLOSE):
-            return self._unmapping(passing)
+            return self._unmapping(passing, operation)
         return passing
 
     def _sleeping(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -80,23 +83,39 @@ class PointGate:
 
         return controlling
 
+    def _opening(self, passing: Callable[..., Any], handles: Handles) -> Callable[..., Any]:
+        """Remember which file the name means now."""
+
+        def opening(vfs: int, name: int | None, file: int, flags: int, out: int | None) -> Any:
+            rc = passing(vfs, name, file, flags, out)
+            if rc == 0:
+                handles.opened(file, name, flags)
+            return rc
+
+        return opening
+
     def _mapping(self, passing: Callable[..., Any]) -> Callable[..., Any]:
         """Remember where the wal-index's first region lies: while the file has it mapped it can be read there."""
-        mapped = self._turns.mapped
+        mapped, handles = self._turns.mapped, self._turns.handles
 
         def mapping(file: int, region: int, size: int, extend: int, out: int) -> Any:
             rc = passing(file, region, size, extend, out)
             if rc == 0 and region == 0 and (address := Slot(out).value):
                 mapped[file] = address
+                if handles is not None:
+                    handles.mapped(file)
             return rc
 
         return mapping
 
-    def _unmapping(self, passing: Callable[..., Any]) -> Callable[..., Any]:
-        mapped = self._turns.mapped
+    def _unmapping(self, passing: Callable[..., Any], operation: Operation) -> Callable[..., Any]:
+        mapped, handles = self._turns.mapped, self._turns.handles
+        forget = None if handles is None else handles.closing if operation is Operation.CLOSE else handles.unmapping
 
         def unmapping(file: int, *arguments: Any) -> Any:
             mapped.pop(file, None)
+            if forget is not None:
+                forget(file)
             return passing(file, *arguments)
 
         return unmapping

@@ -16,6 +16,7 @@ from crashlab.errors import LabError, LimitError, UsageError
 from crashlab.model.schedule import ACTORS_MAX
 from crashlab.sqlite.tap.operation import IO_ERROR_CODES, IOERR, NEVER_FAIL, Operation
 from crashlab.writers.schedule.decide import ENDLESS, Answer, Decide, Grant, Mark, Why
+from crashlab.writers.schedule.handles import Handles
 from crashlab.writers.schedule.support import AbandonedError, closed_lock, first_runnable, require_turns, told
 
 __all__ = ["ACTOR_SHIFT", "AbandonedError", "Turns", "first_runnable", "require_turns"]
@@ -46,7 +47,8 @@ class Turns:
     result, and two for each mark; `segments` (actor, points passed, fault); `gave_up`: why it was given up, "" if it
     wasn't; `broke`: what went wrong in the lab itself; `errors`: (actor, what it raised); `strangers`: threads that
     nobody scheduled and that used SQLite meanwhile.
-    `mapped`: where the first region of each open wal-index lies, readable as long as it stands here.
+    `mapped`: where the first region of each open wal-index lies, readable as long as it stands here. `handles`: takes
+    what SQLite has open, if somebody put it there before the gate was made.
     `strike(actor, fault, call)`: does what a fault is; what it returns, if not None, is the result of the call that is
     then not made. `passed_on(actor)`: called when an actor has been stopped or has finished, before the next one runs;
     `marked(mark)`: at each mark but the start of a step. `waiting`: who waited for what when it was given up.
@@ -59,6 +61,7 @@ class Turns:
         self.trace = bytearray()
         self.segments: list[tuple[int, int, str]] = []
         self.mapped: dict[int, int] = {}
+        self.handles: Handles | None = None
         self.strike: Callable[[int, str, int], int | None] | None = None
         self.passed_on: Callable[[int], object] | None = None
         self.marked: Callable[[Mark], object] | None = None

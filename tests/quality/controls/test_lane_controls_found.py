@@ -12,7 +12,7 @@ from crashlab.gallery.controls.run_schedules import run_lane_control
 SEEDS = (1, 2, 3)
 WITHIN_S = 30.0
 TWIN_SCHEDULES = 200
-ROADS = {"stray-close": "processes"}  # locks belong to a process: threads of one cannot lose each other's
+ROADS = {"stray-close": "processes", "unlinked-wal": "processes"}  # both need somebody else's process
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from crashlab.engine.schedules.harm import Harm
+from crashlab.engine.schedules.processes.libraries import Libraries
 from crashlab.engine.schedules.processes.tale import Teller
 from crashlab.engine.schedules.ran import Passing
 from crashlab.engine.schedules.telling import call_text
@@ -52,10 +54,17 @@ class ProcessContext(WaitingContext):
 
     scheduled = True
 
-    def __init__(self, order: Order, process: int, connect: Any, turns: ProcessTurns, teller: Teller) -> None:
+    def __init__(
+        self, order: Order, process: int, connect: Any, turns: ProcessTurns, teller: Teller, libraries: "Libraries"
+    ) -> None:
         super().__init__(order, process, connect, turns)
         self._turns = turns
         self._teller = teller
+        self._libraries = libraries
+
+    def other_library(self, directory: str) -> Any:
+        """Return the apsw of a directory, whose SQLite is scheduled as well; raises UsageError if there is none."""
+        return self._libraries.load(directory)
 
     def note(self, text: str) -> None:
         """Put a remark in the history."""
@@ -90,9 +99,9 @@ class WorkloadPart:
         self._workload = workload
         self._turns = turns
         self._connections = connections
-        self._tap = tap
-        self._module = module
+        self._libraries = Libraries(tap, module)
         self._teller = Teller(turns.shared)
+        self._harm = None if turns.handles is None else Harm(turns.handles)
         self._instance: Any = None
         self._opened = 0
         self._listening = (False, False)
@@ -106,9 +115,13 @@ class WorkloadPart:
             gc.disable()
         self._teller.process = part.process
         self._index_told = False
+        if self._harm is not None:
+            self._harm.forget()
         self._listen(part)
-        self._tap.bindings.restart_randomness()
-        self._context = ProcessContext(part.order, part.process, self._connections.connect, self._turns, self._teller)
+        self._libraries.own.bindings.restart_randomness()
+        self._context = ProcessContext(
+            part.order, part.process, self._connections.connect, self._turns, self._teller, self._libraries
+        )
         lanes = {lane.name: lane for lane in self._workload.lanes(self._context)}
         self._lanes = {actor: lanes[part.script.actors[actor].lane] for actor in actors}
         self._instance = self._workload.open(self._context)
@@ -165,6 +178,8 @@ class WorkloadPart:
             if wrong:
                 self._index_told = True
                 self._teller.wal_index(wrong)
+        for invariant, wrong in self._harm.look() if self._harm is not None else ():
+            self._teller.harm(invariant, wrong)
 
     def _listen(self, order: PartOrder) -> None:
         """Have what the order wants at the tap: nothing but the gate, as long as nobody asks for more."""
@@ -173,15 +188,15 @@ class WorkloadPart:
         if wanted == self._listening:
             return
         self._listening = wanted
-        self._tap.uninstall()
         listeners = [_Namer(turns, self._teller)] if order.tell else []
-        recorder = None
-        if order.record:
-            runs = Path(order.order.directory).parent  # one recorder for all of them
-            recorder = Recorder(self._teller, runs)  # type: ignore[arg-type]
+        runs = Path(order.order.directory).parent  # one recorder for all of them
         gate: Any = PointGate(turns)  # type: ignore[arg-type]
-        self._tap = Tap(*listeners, gate=gate, recorder=recorder, module=self._module)
-        self._tap.install()
+
+        def tap(module: Any) -> Tap:
+            recorder = Recorder(self._teller, runs) if order.record else None  # type: ignore[arg-type]
+            return Tap(*listeners, gate=gate, recorder=recorder, module=module)
+
+        self._libraries.tap_again(tap)
         if not order.tell:
             turns.passed_on = turns.marked = None
 

@@ -20,6 +20,7 @@ from typing import Any, Self
 import msgspec
 
 from crashlab.engine.schedules.faults import KILL, POWER, fault_class_of, known_fault, result_of_call
+from crashlab.engine.schedules.faults_foreign import Neighboured
 from crashlab.engine.schedules.faults_power import judge_states, power_losses
 from crashlab.engine.schedules.generic import GENERIC
 from crashlab.engine.schedules.judge import Seen, judge
@@ -41,6 +42,7 @@ from crashlab.writers.context import SIGNAL_PREFIX, RunContext
 from crashlab.writers.order import Order
 from crashlab.writers.schedule.decide import Decide
 from crashlab.writers.schedule.gate import PointGate
+from crashlab.writers.schedule.handles import Handles
 from crashlab.writers.schedule.processes.crew import KILLED, Course, Crew
 from crashlab.writers.schedule.processes.memory import Shared
 from crashlab.writers.schedule.processes.turns import ProcessTurns
@@ -87,6 +89,8 @@ class ProcessesRoad:
         (root / "templates").mkdir()
         self._templates = Templates(root / "templates", self._make_template, alike=subject == GENERIC)
         self._runs = itertools.count()
+        if subject != GENERIC or isinstance(workload, Neighboured):
+            self.turns.handles = Handles()
         gate: Any = PointGate(self.turns)  # type: ignore[arg-type]
         self._tap = Tap(gate=gate, module=module)
         library = find_library(module)
@@ -187,6 +191,7 @@ class ProcessesRoad:
             "all actors wait for one another" if course.gave_up == "deadlock" else "",
             fault_class,
             trace,
+            tale.harmed,
         )
         findings: Sequence[Finding] = ()
         if course.gave_up == POWER:

@@ -21,8 +21,9 @@ from crashlab.writers.schedule.processes.memory import Shared
 
 __all__ = ["Tale", "Teller", "read_tale"]
 
-_READ, _INDEX, _PASSING = 200, 201, 202
+_READ, _INDEX, _PASSING, _HARM = 200, 201, 202, 203
 _read = msgspec.msgpack.Decoder(tuple[str, int, tuple[str, ...], tuple[Effect, ...]])
+_harm = msgspec.msgpack.Decoder(tuple[str, str])
 _passing = msgspec.msgpack.Decoder(Passing)
 _encode = msgspec.msgpack.encode
 
@@ -73,19 +74,27 @@ class Teller:
         """Something in the wal-index was impossible."""
         self.append(_INDEX, text.encode())
 
+    def harm(self, invariant: str, text: str) -> None:
+        """Something was done to an open file."""
+        self.append(_HARM, _encode((invariant, text)))
+
     def passing(self, passing: Passing) -> None:
         """An actor was stopped."""
         self.append(_PASSING, _encode(passing))
 
 
 class Tale(msgspec.Struct, frozen=True):
-    """What was told. `wal_index`: what was impossible in it, ""; `records`: all, the trace's operations among them."""
+    """What was told. `wal_index`: what was impossible in it, ""; `harmed`: what was done to open files, by invariant.
+
+    `records`: all, the trace's operations among them.
+    """
 
     history: History
     reads: tuple[Read, ...]
     wal_index: str
     course: tuple[Passing, ...]
     records: tuple[Record, ...]
+    harmed: dict[str, str]
 
 
 def read_tale(shared: Shared) -> Tale:
@@ -99,6 +108,7 @@ def read_tale(shared: Shared) -> Tale:
     steps = {(step.process, step.lane, step.seq): step for step in history.steps}
     reads = []
     index = ""
+    harmed: dict[str, str] = {}
     course: list[Passing] = []
     for record in records:
         if record.kind == _READ:
@@ -107,9 +117,11 @@ def read_tale(shared: Shared) -> Tale:
             reads.append(Read(steps[(record.process, lane, seq)], tables, rows))
         elif record.kind == _INDEX:
             index = index or record.payload.decode()
+        elif record.kind == _HARM:
+            harmed.setdefault(*_harm.decode(record.payload))
         elif record.kind == _PASSING:
             passing = _passing.decode(record.payload)
             if course and course[-1].actor == passing.actor:
                 passing = Passing(passing.actor, course.pop().calls + passing.calls, passing.look)
             course.append(passing)
-    return Tale(history, tuple(reads), index, tuple(course), tuple(records))
+    return Tale(history, tuple(reads), index, tuple(course), tuple(records), harmed)

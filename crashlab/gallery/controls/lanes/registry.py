@@ -10,6 +10,7 @@ from crashlab.gallery.controls.lanes import (
     read_modify_write,
     shared_connection,
     stray_close,
+    unlinked_wal,
 )
 
 LANE_CONTROLS: tuple[Control, ...] = (
@@ -21,4 +22,5 @@ LANE_CONTROLS: tuple[Control, ...] = (
     shared_connection.CONTROL,
     stray_close.CONTROL,
     file_copy.CONTROL,
+    unlinked_wal.CONTROL,
 )

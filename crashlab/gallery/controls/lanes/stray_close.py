@@ -82,7 +82,7 @@ CONTROL = Control(
     title="a stray close cancels the process's locks beside a closing neighbour",
     broken=f"{__name__}:Broken",
     twin=f"{__name__}:Twin",
-    catches=("durability/acked-row-lost",),
+    catches=("schedule/lost-locks", "durability/acked-row-lost"),
     why="the copier's close drops the writer's locks; the neighbour deletes the WAL under the writer",
     roads=(SCHEDULES_ROAD,),
 )

@@ -11,6 +11,7 @@ from crashlab.errors import SubjectError
 from crashlab.model.schedule import ACTORS_MAX
 from crashlab.sqlite.tap.operation import Operation
 from crashlab.writers.schedule.decide import Mark, Why
+from crashlab.writers.schedule.handles import Handles
 from crashlab.writers.schedule.processes.memory import Shared, Word
 from crashlab.writers.schedule.processes.token import Token
 from crashlab.writers.schedule.turns import ACTOR_SHIFT
@@ -22,6 +23,7 @@ class ProcessTurns:
     """The actors of one process; made before the processes are forked, so that whatever is imported then can use it.
 
     `current`: the actor that runs, or ran last; `on`: a schedule runs. `mapped`: where its files have the wal-index.
+    `handles`: as that of `Turns`.
     `strangers`: threads that nobody scheduled and that used SQLite. `marked`, `passed_on`: as those of `Turns`.
     """
 
@@ -34,6 +36,7 @@ class ProcessTurns:
         self.trace = bytearray()
         self.strangers: set[int] = set()
         self.mapped: dict[int, int] = {}
+        self.handles: Handles | None = None
         self.passed_on: Callable[[int], object] | None = None
         self.marked: Callable[..., object] | None = None
         self.shared = shared
