@@ -14,7 +14,6 @@ from crashlab.cli.options import (
     Output,
     config_option,
     examples,
-    format_option,
     open_config,
     param_option,
     parse_params,
@@ -38,12 +37,15 @@ from crashlab.engine.workspace import Workspace
 from crashlab.errors import UsageError
 from crashlab.model.case import Param
 from crashlab.model.finding import Verdict
+from crashlab.report.autopsy_html import require_jinja2
 from crashlab.report.lanes import draw_lanes
 from crashlab.report.schedules import schedules_text
+from crashlab.report.schedules_page import schedules_html
 
 SECONDS = 60.0
 _EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1}
 EXIT_INCONCLUSIVE = 3
+FORMATS = ("text", "json", "ndjson", "html")
 
 
 @click.command(
@@ -91,7 +93,13 @@ EXIT_INCONCLUSIVE = 3
 @param_option
 @results_option
 @workspace_option
-@format_option
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME[=PATH]",
+    help="text, json, ndjson or html; repeatable.",
+)
 def schedules(
     words: tuple[str, ...],
     config_path: Path | None,
@@ -121,7 +129,9 @@ def schedules(
     COMMANDs are Python scripts or modules, each run whole in a process of its own, in a private copy of the working
     directory. None may fail that does not when they run one after another; what they find is told, and not kept.
     """
-    output = Output(formats)
+    output = Output(formats, FORMATS)
+    if "html" in {output.stdout, *output.files.values()}:
+        require_jinja2()
     config = open_config(config_path)
     if budget.states is not None:
         raise UsageError("--budget states=…: schedules have no crash states; expected a time, trials=N or findings=N")
@@ -234,12 +244,19 @@ class _Progress:
 def _report(result: Result, output: Output, config_path: Path | None) -> None:
     text = schedules_text(result)
     again = "" if config_path is None else str(config_path)
-    commands = [f"  replay  {replay_command(found.case_dir, again)}" for found in result.found if found.case_dir]
+    commands = {found.case_dir: replay_command(found.case_dir, again) for found in result.found if found.case_dir}
     if commands:
         body, _, last = text.rstrip("\n").rpartition("\n")
-        text = "\n".join([body, *commands, last]) + "\n"
+        text = "\n".join([body, *(f"  replay  {command}" for command in commands.values()), last]) + "\n"
     click.echo(text, nl=False, err=not output.for_people)
-    encoded = msgspec.json.encode(result) + b"\n"
+
+    def made(name: str) -> bytes:
+        if name == "text":
+            return text.encode(errors="backslashreplace")
+        if name == "html":
+            return schedules_html(result, commands).encode(errors="backslashreplace")
+        return msgspec.json.encode(result) + b"\n"
+
     if not output.for_people:
-        click.echo(encoded, nl=False)
-    output.save(lambda name: encoded if name != "text" else text.encode(errors="backslashreplace"))
+        click.echo(made(output.stdout), nl=False)
+    output.save(made)

@@ -7,7 +7,7 @@ from crashlab.engine.schedules.campaign import Found, Result
 from crashlab.engine.schedules.story import program_text
 from crashlab.report.plain import one_line, printable
 
-__all__ = ["schedules_text"]
+__all__ = ["schedules_text", "summary_lines"]
 
 SHOWN_MAX = 5
 
@@ -18,13 +18,18 @@ def schedules_text(result: Result) -> str:
 
 
 def _lines(result: Result) -> Iterator[str]:
-    counted = result.counted
     yield (
         f"subject {result.subject} · SQLite {result.engine.partition(' ')[0]} · actors are {result.actors} · "
         f"strategy {result.strategy} · seed {result.seed}"
     )
     for found in result.found:
         yield from _found(found)
+    yield from summary_lines(result)
+
+
+def summary_lines(result: Result) -> Iterator[str]:
+    """Yield what was run and what could not be judged; last the verdict with its bound."""
+    counted = result.counted
     for number, why in result.stuck:
         yield f"schedule {number} came to no end: {one_line(why)}"
     for problem, count in list(counted.problems.items())[:SHOWN_MAX]:
