@@ -100,7 +100,8 @@ def test_workers_that_wait_take_the_result_and_notice_when_its_owner_is_gone(tmp
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process group there")
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_ctrl_c_leaves_no_process_and_a_report_labelled_partial(project, environment, workers):
     toml = project.directory / "crashlab.toml"
     toml.write_text(toml.read_text().replace("trials = 60", "trials = 50000"))

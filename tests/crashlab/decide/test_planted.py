@@ -20,7 +20,8 @@ def workspace():
 
 
 def planted(module, oracle="durability", invariant="acked-row-lost", **more):
-    return Planted(module.rpartition(":")[0] or module, "a bug", "b", oracle, invariant, module, **more)
+    name = module.rpartition(":")[0] or module
+    return Planted(name, "a bug", "b", oracle, invariant, module, **{"trials": 2, **more})
 
 
 def results(workspace, *bugs):

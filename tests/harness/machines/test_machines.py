@@ -1,7 +1,5 @@
 """The good stores are what their models say, whatever the machines do to them; broken ones are not."""
 
-import os
-
 import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -13,7 +11,7 @@ from harness.machines.messages_machine import MessagesMachine
 from harness.machines.profiles import machine_settings
 from harness.machines.runs_machine import RunsMachine
 
-PROFILE = os.environ.get("CRASHLAB_MACHINES", "ci")
+QUICK_RUNS = 12
 
 
 class TruncatingMachine(MessagesMachine):
@@ -27,7 +25,13 @@ GOOD = (BooksMachine, MessagesMachine, RunsMachine)
 
 @pytest.mark.parametrize("machine", GOOD, ids=lambda machine: machine.__name__)
 def test_good_store(machine):
-    run_state_machine_as_test(machine, settings=machine_settings(PROFILE))
+    run_state_machine_as_test(machine, settings=settings(machine_settings("ci"), max_examples=QUICK_RUNS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", GOOD, ids=lambda machine: machine.__name__)
+def test_good_store_for_longer(machine):
+    run_state_machine_as_test(machine, settings=machine_settings("ci"))
 
 
 @pytest.mark.nightly
