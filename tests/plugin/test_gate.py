@@ -61,6 +61,7 @@ def test_go_passes_and_shows_the_table(project):
     assert report_of(project)["decision"] == "GO"
 
 
+@pytest.mark.slow
 def test_no_go_names_the_invariant_and_runs_once_for_all_workers(project):
     project.write("test_it.py", TESTS)
     session = project.pytest("--crashlab-gate", "--crashlab-subject=broken", "-n2", "--junitxml=junit.xml", "-rfs")
