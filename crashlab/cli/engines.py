@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from crashlab.errors import UsageError
+from crashlab.sqlite.apsw_module import has_apsw
 
 __all__ = ["engine_option", "parse_engine"]
 
@@ -22,7 +23,7 @@ def parse_engine(text: str) -> str:
         return ""
     if kind != "apsw" or not directory:
         raise UsageError(f"--sqlite {text!r}: expected {_ENGINES}")
-    if not (Path(directory) / "apsw").is_dir():
+    if not has_apsw(directory):
         raise UsageError(f"--sqlite {text}: no apsw in it; make it with `pip install --target {directory} apsw`")
     return str(Path(directory).resolve())
 

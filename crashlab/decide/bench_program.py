@@ -58,16 +58,16 @@ def bench_program(*, rounds: int, workspace: str | None = None) -> Iterator[Figu
     yield from bench_recording(launch, "recording", WANTED, rounds=rounds, workspace=workspace)
     with tempfile.TemporaryDirectory(prefix=".crashlab-bench-", dir=".") as directory:
         here = Path(directory).resolve()
-        for what, program, count, wanted in (
-            (f"{WRITES} small writes to one file", _WRITES, WRITES, WANTED),
-            (f"{REPLACES} replacements of a file", _REPLACES, REPLACES, REPLACES_WANTED),
+        for what, unit, program, count, wanted in (
+            (f"{WRITES} small writes to one file", "writes/s", _WRITES, WRITES, WANTED),
+            (f"{REPLACES} replacements of a file", "files/s", _REPLACES, REPLACES, REPLACES_WANTED),
         ):
             yield compare(
                 f"recording a program's {what}, {filesystem_of(here).kind}, whole process",
                 partial(_run, here, (program,), count, launch),
                 partial(_run, here, (program,), count, None),
                 rounds=rounds,
-                unit="writes/s" if program is _WRITES else "files/s",
+                unit=unit,
                 wanted=wanted,
             )
 

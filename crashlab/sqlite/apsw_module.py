@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from crashlab.errors import UsageError
 from crashlab.sqlite.tap.layout import Vfs
 
-__all__ = ["ApswBindings", "import_apsw", "load_apsw"]
+__all__ = ["ApswBindings", "has_apsw", "import_apsw", "load_apsw"]
 
 _FCNTL_VFS_POINTER = 27  # https://sqlite.org/c3ref/c_fcntl_begin_atomic_write.html
 _OPERATIONAL = frozenset({1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15, 17, 22, 23})
@@ -44,6 +44,11 @@ def load_apsw(directory: str) -> ModuleType:
     return module
 
 
+def has_apsw(directory: str) -> bool:
+    """Whether an apsw was put into a directory (`pip install --target DIR apsw`)."""
+    return (Path(directory) / "apsw").is_dir()
+
+
 def import_apsw(directory: str, *, beside: bool = False) -> Any:
     """Import apsw itself from a directory. `beside`: though another one is loaded, which keeps its name.
 
@@ -51,7 +56,7 @@ def import_apsw(directory: str, *, beside: bool = False) -> Any:
         UsageError: there is none.
     """
     path = str(Path(directory).resolve())
-    if not (Path(path) / "apsw").is_dir():
+    if not has_apsw(path):
         raise UsageError(f"{directory}: no apsw here; expected a directory made with `pip install --target DIR apsw`")
     others = {name: sys.modules.pop(name) for name in list(sys.modules) if beside and name.partition(".")[0] == "apsw"}
     sys.path.insert(0, path)

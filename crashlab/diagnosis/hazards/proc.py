@@ -144,7 +144,7 @@ def read_locks(identity: Identity) -> dict[int, int]:
     return {
         byte: row.pid
         for row in lock_rows()
-        if (row.kind, row.device, row.inode) == ("READ", device, identity[1])
+        if (row.kind, row.device, row.inode) == ("READ", device, identity[1]) and row.pid >= 0
         for byte in range(row.first, min(row.last, row.first + _ROW_BYTES_MAX) + 1)
     }
 

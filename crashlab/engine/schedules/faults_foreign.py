@@ -24,6 +24,7 @@ from crashlab.errors import UsageError, did_you_mean
 from crashlab.model.schedule import Actor, Script
 from crashlab.model.step import Lane, Step
 from crashlab.model.workload import Context
+from crashlab.sqlite.apsw_module import has_apsw
 
 __all__ = ["FOREIGN", "Neighboured", "foreign_actors", "foreign_of", "parse_foreign"]
 
@@ -55,10 +56,11 @@ def parse_foreign(text: str) -> tuple[str, ...]:
     """
     found = tuple(dict.fromkeys(filter(None, (word.strip() for word in text.split(",")))))
     for word in found:
-        directory = word.removeprefix(OTHER_LIBRARY)
-        if directory != word and not (Path(directory) / "apsw").is_dir():
+        if word.startswith(OTHER_LIBRARY):
+            if has_apsw(word.removeprefix(OTHER_LIBRARY)):
+                continue
             raise UsageError(f"foreign actor {word}: no apsw there; make it: `pip install --target DIR apsw==VERSION`")
-        if directory == word and word not in FOREIGN:
+        if word not in FOREIGN:
             raise UsageError(
                 f"foreign actor {word!r}: expected one of {', '.join(FOREIGN)}{did_you_mean(word, FOREIGN)}"
             )

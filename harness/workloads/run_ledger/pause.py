@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from crashlab.model.workload import Context
+from crashlab.sqlite.lock_rows import lock_rows
 
 _TRIES: Final = 100
 _RUN_S_MAX: Final = 0.05
@@ -75,15 +76,11 @@ class Pause:
         # Asking SQLite for the lock would not do: whoever meets a wal-index whose header is half written, because its
         # writer was stopped there, retries for ten seconds before SQLITE_PROTOCOL (walTryBeginRead in wal.c).
         try:
-            locks = Path("/proc/locks").read_text(encoding="ascii")
-            shm = str(os.stat(f"{self._ctx.database}-shm").st_ino)
+            os.stat("/proc/locks")
+            shm = os.stat(f"{self._ctx.database}-shm").st_ino
         except FileNotFoundError:
             return self._can_begin()
-        held = [line.split() for line in locks.splitlines()]
-        return not any(
-            len(lock) == 8 and lock[3] == "WRITE" and lock[4] == str(self._pid) and lock[5].rpartition(":")[2] == shm
-            for lock in held
-        )
+        return not any((row.kind, row.pid, row.inode) == ("WRITE", self._pid, shm) for row in lock_rows())
 
     def _can_begin(self) -> bool:
         # Not the lab's connect: this is no work of the program's.

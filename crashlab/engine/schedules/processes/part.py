@@ -55,7 +55,7 @@ class ProcessContext(WaitingContext):
     scheduled = True
 
     def __init__(
-        self, order: Order, process: int, connect: Any, turns: ProcessTurns, teller: Teller, libraries: "Libraries"
+        self, order: Order, process: int, connect: Any, turns: ProcessTurns, teller: Teller, libraries: Libraries
     ) -> None:
         super().__init__(order, process, connect, turns)
         self._turns = turns

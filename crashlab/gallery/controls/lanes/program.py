@@ -8,7 +8,7 @@ from crashlab.model.contract import Contract
 from crashlab.model.step import Lane, Step, Table
 from crashlab.model.workload import Check, Context
 
-__all__ = ["SCHEDULES_ROAD", "LanesProgram", "Program"]
+__all__ = ["SCHEDULES_ROAD", "LanesProgram", "Program", "SamplesProgram"]
 
 SCHEDULES_ROAD = "schedules"
 """The only road that shows what these get wrong: run one after another, their lanes are correct."""
@@ -69,3 +69,16 @@ class LanesProgram:
     def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
         """The steps of a lane."""
         raise NotImplementedError
+
+
+class SamplesProgram(LanesProgram):
+    """Numbered samples of each lane; the lanes open the database when they need it, and the first process makes it."""
+
+    schema = ("CREATE TABLE IF NOT EXISTS sample(lane TEXT, number INTEGER, PRIMARY KEY(lane, number))",)
+    tables = (Table("sample", ("lane", "number"), ()),)
+
+    def open(self, ctx: Context) -> Program:
+        """Make the file and close it again."""
+        if ctx.process == 0:
+            self.restart(ctx).close()
+        return Program(ctx, {})

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crashlab.gallery.controls.control import Control
-from crashlab.gallery.controls.lanes.program import SCHEDULES_ROAD, LanesProgram, Program
-from crashlab.model.step import Effect, Lane, Step, Table
+from crashlab.gallery.controls.lanes.program import SCHEDULES_ROAD, Program, SamplesProgram
+from crashlab.model.step import Effect, Lane, Step
 from crashlab.model.workload import Context
 
 ROWS = 3
@@ -19,22 +19,14 @@ VISITS = 2
 _FILES = ("", "-wal", "-shm")
 
 
-class Broken(LanesProgram):
+class Broken(SamplesProgram):
     """Reads the bytes of a database that its own process has open."""
 
-    schema = ("CREATE TABLE IF NOT EXISTS sample(lane TEXT, number INTEGER, PRIMARY KEY(lane, number))",)
-    tables = (Table("sample", ("lane", "number"), ()),)
     stray = True
 
     def lanes(self, ctx: Context) -> tuple[Lane, ...]:
         """The writer and the copier in one process, the neighbour in another: locks belong to a process."""
         return Lane("writer"), Lane("copier"), Lane("neighbour", process=1)
-
-    def open(self, ctx: Context) -> Program:
-        """Make the file; the lanes open it themselves."""
-        if ctx.process == 0:
-            self.restart(ctx).close()
-        return Program(ctx, {})
 
     def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
         """The writer opens, writes and closes once, the neighbour at each visit."""

@@ -10,29 +10,21 @@ from contextlib import closing
 from pathlib import Path
 
 from crashlab.gallery.controls.control import Control
-from crashlab.gallery.controls.lanes.program import SCHEDULES_ROAD, LanesProgram, Program
-from crashlab.model.step import Effect, Lane, Step, Table
+from crashlab.gallery.controls.lanes.program import SCHEDULES_ROAD, Program, SamplesProgram
+from crashlab.model.step import Effect, Lane, Step
 from crashlab.model.workload import Context
 
 ROWS = 3
 
 
-class Broken(LanesProgram):
+class Broken(SamplesProgram):
     """Removes what lies beside the database before it opens it, whoever may be there."""
 
-    schema = ("CREATE TABLE IF NOT EXISTS sample(lane TEXT, number INTEGER, PRIMARY KEY(lane, number))",)
-    tables = (Table("sample", ("lane", "number"), ()),)
     removes = True
 
     def lanes(self, ctx: Context) -> tuple[Lane, ...]:
         """A writer, and a second program that visits, each a process of its own."""
         return Lane("writer"), Lane("visitor", process=1)
-
-    def open(self, ctx: Context) -> Program:
-        """The writer makes the file and closes it; both open it when they need it."""
-        if ctx.process == 0:
-            self.restart(ctx).close()
-        return Program(ctx, {})
 
     def steps(self, lane: Lane, instance: Program, ctx: Context) -> Iterator[Step]:
         """The writer opens, writes and closes; the visitor tidies up and adds a row."""
